@@ -1,0 +1,1 @@
+"""Landloom: a self-hosted platform for Earth-imagery AI."""

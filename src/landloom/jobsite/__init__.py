@@ -1,0 +1,1 @@
+"""What a job's interpreter gets before its script."""

@@ -1,0 +1,1 @@
+"""Datasets and recipes as data."""

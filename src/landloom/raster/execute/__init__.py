@@ -1,0 +1,1 @@
+"""Executors run tiles: on this machine, or on a cluster."""

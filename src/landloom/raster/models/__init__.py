@@ -1,0 +1,1 @@
+"""Model files: fetch, check, load, run."""

@@ -1,0 +1,1 @@
+"""Scenes to one composite: read, warp, mask, reduce."""

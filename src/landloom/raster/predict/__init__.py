@@ -1,0 +1,1 @@
+"""A model over a mosaic: patches, batches, blend."""

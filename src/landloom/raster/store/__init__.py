@@ -1,0 +1,1 @@
+"""Where pixels and polygons are kept: object URLs, Zarr, GeoParquet."""

@@ -1,0 +1,1 @@
+"""Predictions to polygons: polygonize, seams, attributes."""

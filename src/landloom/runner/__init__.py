@@ -1,0 +1,1 @@
+"""The supervising process of one workload: standard library and psutil only."""

@@ -1,0 +1,1 @@
+"""Small parts with no domain word: ids, clock, paging, hashing."""

@@ -1,0 +1,1 @@
+"""Launchers start workloads; runtimes say how large each may be."""

@@ -1,0 +1,52 @@
+"""What a launcher is: the one that starts, watches and ends a workload somewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A process to run, with everything it needs decided."""
+
+    id: str
+    directory: Path
+    """The workload's own folder; the runner keeps its files in it."""
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(repr=False)
+    """The whole environment, secrets included: it is never logged."""
+    timeout_seconds: int
+    cpus: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What can be seen of a workload from outside."""
+
+    state: Literal["absent", "running", "exited", "lost"]
+    """`lost`: it was started, it is gone, and it left no word of how it ended."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    """128 + n for signal n; None unless `exited`."""
+    reason: Literal["exited", "timeout", "cancelled"] | None = None
+
+
+class Launcher(Protocol):
+    """Starts workloads. Every call is idempotent: a restarted server asks again."""
+
+    async def start(self, workload: Workload) -> None:
+        """Start it unless it has been started before; return once its runner is on its way."""
+
+    async def observe(self, directory: Path) -> Observation:
+        """Say how it stands, from its folder alone."""
+
+    async def cancel(self, directory: Path) -> None:
+        """Ask for its end; `observe` tells when it has come. Never blocks on the workload."""
+
+    async def sweep(self, directory: Path) -> None:
+        """Kill whatever a lost workload left behind."""

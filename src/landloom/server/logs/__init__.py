@@ -1,0 +1,1 @@
+"""The lines that runs printed: written once, read by cursor."""

@@ -1,0 +1,1 @@
+"""Job runs: create, read, list, cancel, and the reconciler that moves them."""

@@ -1,0 +1,1 @@
+"""Managed storage: its layout and the environment through which jobs reach it."""

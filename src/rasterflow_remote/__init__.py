@@ -1,0 +1,1 @@
+"""The client of Landloom's raster workflows, under the name that existing scripts import."""
