@@ -1,0 +1,65 @@
+"""What the engine needs to know of its surroundings, read once and passed in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import platformdirs
+
+from landloom.errors import InvalidInput
+from landloom.raster.execute.local import available_cores
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The engine's surroundings."""
+
+    workers: int
+    """Tiles computed at a time."""
+    catalog: Path | None
+    """A TOML file whose datasets and recipes override or add to the built-in ones."""
+    models: Path
+    """Folder of registered and downloaded model files."""
+    output_uri: str
+    """Folder for outputs, ending in `/`."""
+    shard: int = 2048
+    """Side of one task on the output grid, pixels."""
+
+    @classmethod
+    def from_environment(cls, environ: dict[str, str] | None = None) -> Self:
+        """Read the settings from environment variables (`LANDLOOM_*`, `USER_S3_PATH`).
+
+        Raises:
+            InvalidInput: A variable holds something that cannot be used.
+        """
+        env = dict(os.environ) if environ is None else environ
+        catalog = env.get("LANDLOOM_CATALOG")
+        data = Path(platformdirs.user_data_dir("landloom"))
+        managed = env.get("USER_S3_PATH")
+        local = (Path.cwd() / "landloom-output").as_posix()
+        return cls(
+            workers=_positive(env, "LANDLOOM_WORKERS", available_cores()),
+            catalog=Path(catalog) if catalog else None,
+            models=Path(env.get("LANDLOOM_MODELS") or data / "models"),
+            output_uri=env.get("LANDLOOM_OUTPUT") or f"{(managed or local).rstrip('/')}/rasterflow/",
+            shard=_positive(env, "LANDLOOM_SHARD", 2048),
+        )
+
+    def writing_to(self, output_uri: str) -> Self:
+        """Return these settings with another output folder."""
+        return replace(self, output_uri=output_uri.rstrip("/") + "/")
+
+
+def _positive(env: dict[str, str], name: str, default: int) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdigit() or int(text) < 1:
+        raise InvalidInput(
+            f"{name}={text!r} is not a positive whole number.",
+            suggestion=f"Unset it to use {default}, or give a number.",
+        )
+    return int(text)

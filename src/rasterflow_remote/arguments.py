@@ -1,0 +1,104 @@
+"""What scripts pass, made into what travels: old names, GeoDataFrames, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+from typing import Any
+
+from landloom.errors import InvalidInput
+from landloom.wire.enums import NamedEnum
+from landloom.wire.requests import Aoi
+from rasterflow_remote.results import MosaicResult
+
+
+def renamed[T](method: str, old: tuple[str, T | None], new: tuple[str, T | None]) -> T | None:
+    """Return the value of an argument that has had two names.
+
+    Raises:
+        TypeError: Both names were used.
+    """
+    (old_name, old_value), (new_name, new_value) = old, new
+    if old_value is not None and new_value is not None:
+        raise TypeError(
+            f"{method}() got both {old_name!r} and {new_name!r}, which are the same argument;"
+            f" {new_name!r} is today's name"
+        )
+    return new_value if new_value is not None else old_value
+
+
+def required[T](method: str, name: str, value: T | None) -> T:
+    """Return `value`.
+
+    Raises:
+        TypeError: It is None: the caller left the argument out under all of its names.
+    """
+    if value is None:
+        raise TypeError(f"{method}() missing required argument: {name!r}")
+    return value
+
+
+def member_name(kind: type[NamedEnum], given: object) -> str:
+    """Return the name under which a catalogue knows `given`.
+
+    A member, its name or its value become the member's name; any other string passes as it is,
+    since an operator's catalogue may hold entries that no enum has.
+
+    Raises:
+        InvalidInput: It is neither a member nor a string.
+    """
+    if not isinstance(given, str):
+        raise InvalidInput(f"{given!r} is neither a {kind.__name__} nor the name of one.")
+    try:
+        return kind.parse(given).name
+    except InvalidInput:
+        return str(given)
+
+
+def portable_aoi(aoi: object) -> Aoi:
+    """Return an AOI that can travel: a URL as it is, a GeoDataFrame as GeoJSON in EPSG:4326.
+
+    Raises:
+        InvalidInput: It is none of the things an AOI may be, or a frame without a CRS.
+    """
+    if isinstance(aoi, dict):
+        return aoi
+    if isinstance(aoi, str | PathLike):
+        return fspath(aoi)
+    if not hasattr(aoi, "to_crs") and hasattr(aoi, "__geo_interface__"):
+        return dict(aoi.__geo_interface__)
+    if not (hasattr(aoi, "to_crs") and hasattr(aoi, "geometry")):
+        raise InvalidInput(
+            f"aoi is a {type(aoi).__name__}.",
+            suggestion="Pass the URL of a GeoParquet or GeoJSON file, a GeoDataFrame, or GeoJSON.",
+        )
+    frame: Any = aoi
+    if frame.crs is None:
+        raise InvalidInput(
+            "The AOI's GeoDataFrame has no CRS.",
+            suggestion="Say which one it is in: gdf = gdf.set_crs(4326).",
+        )
+    return dict(frame.to_crs(4326).geometry.__geo_interface__)
+
+
+def store_uris(mosaics: object) -> list[str]:
+    """Return the stores that a `mosaics=` argument names.
+
+    It may be a store URI, an index URI, a result, a frame with a `location` column, or a list.
+
+    Raises:
+        InvalidInput: It is none of these.
+    """
+    if isinstance(mosaics, MosaicResult) and mosaics.result.mosaics:
+        return [row.location for row in mosaics.result.mosaics]
+    if isinstance(mosaics, str | PathLike):
+        return [fspath(mosaics)]
+    columns = getattr(mosaics, "columns", ())
+    if "location" in columns:
+        return [str(location) for location in mosaics["location"]]  # type: ignore[index]
+    if isinstance(mosaics, Iterable):
+        return [uri for item in mosaics for uri in store_uris(item)]
+    raise InvalidInput(
+        f"mosaics is a {type(mosaics).__name__}.",
+        suggestion="Pass a store URI, an index URI, the result of an earlier call, or a list.",
+    )
