@@ -56,8 +56,8 @@ class RasterflowClient:
         mosaics_domain: str | None = None,
         zarr_multiscales_version: str = "v2.1.1",
         zarr_multiscales_domain: str | None = None,
-        dry_run: bool = False,  # noqa: FBT001, FBT002 - the public signature
-        cache: bool = True,  # noqa: FBT001, FBT002 - the public signature
+        dry_run: bool = False,
+        cache: bool = True,
     ) -> None:
         del rasterflow_version, rasterflow_domain, mosaics_version, mosaics_domain
         del zarr_multiscales_version, zarr_multiscales_domain
@@ -168,7 +168,7 @@ class RasterflowClient:
             aoi, start, end, model_recipe, None, runtime, envs, target_crs=target, bucket=bucket
         )
 
-    def predict_mosaic(  # noqa: PLR0913 - every field of InferenceConfig is an argument
+    def predict_mosaic(
         self,
         mosaics: Any = None,
         model_path: str | None = None,
