@@ -1,0 +1,152 @@
+"""The shard: one object that holds the inner chunks of all bands of one tile at one time.
+
+The format is the `sharding_indexed` codec of Zarr v3: compressed inner chunks one after another in
+any order, then an index of (offset, length) per inner chunk in C order, then its CRC-32C. Because
+the index comes last, inner chunks can be compressed and sent as soon as their pixels are known.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import google_crc32c
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from landloom.errors import StoreProblem
+from landloom.raster.grid import Window
+
+MISSING = np.uint64(2**64 - 1)
+"""Offset and length of an inner chunk that holds nothing but the fill value."""
+
+COMPRESSION_LEVEL = 1
+"""Of zstd inside blosc with byte shuffle: higher levels cost time and gain next to nothing."""
+
+FLOAT32 = np.dtype("<f4")
+
+
+def blosc_configuration() -> dict[str, Any]:
+    """Return the configuration of Zarr's blosc codec that `compress` writes."""
+    return {
+        "typesize": FLOAT32.itemsize,
+        "cname": "zstd",
+        "clevel": COMPRESSION_LEVEL,
+        "shuffle": "shuffle",
+        "blocksize": 0,
+    }
+
+
+def compress(chunk: NDArray[np.float32]) -> bytes:
+    """Return one inner chunk (y, x) as a blosc frame."""
+    data = imagecodecs.blosc_encode(
+        np.ascontiguousarray(chunk, FLOAT32),
+        level=COMPRESSION_LEVEL,
+        compressor="zstd",
+        shuffle="shuffle",
+        typesize=FLOAT32.itemsize,
+        numthreads=1,
+    )
+    return bytes(data)
+
+
+def decompress(data: Any, chunk: int) -> NDArray[np.float32]:
+    """Return a blosc frame as one inner chunk (y, x) of `chunk` px a side."""
+    raw = imagecodecs.blosc_decode(data, numthreads=1)
+    return np.frombuffer(raw, FLOAT32).reshape(chunk, chunk)
+
+
+def index_bytes(bands: int, shard: int, chunk: int) -> int:
+    """Return the length of a shard's tail: index and checksum."""
+    return bands * (shard // chunk) ** 2 * 16 + 4
+
+
+def parse_index(tail: bytes, bands: int, shard: int, chunk: int) -> NDArray[np.uint64]:
+    """Return the index (band, cy, cx, 2) of offsets and lengths from a shard's last bytes.
+
+    Raises:
+        StoreProblem: The checksum does not match.
+    """
+    body, checksum = tail[:-4], tail[-4:]
+    if struct.pack("<I", google_crc32c.value(body)) != checksum:
+        raise StoreProblem(
+            "A shard's index is damaged: its checksum does not match.",
+            suggestion="Delete the shard and build the mosaic again.",
+        )
+    side = shard // chunk
+    return np.frombuffer(body, "<u8").reshape(bands, side, side, 2)
+
+
+class ShardEncoder:
+    """Turns the sub-tiles of one shard into its bytes.
+
+    Sub-tiles may come in any order and any size. Those that cover whole inner chunks pass straight
+    through; the others wait, as pixels, until their inner chunks are complete.
+    """
+
+    def __init__(self, bands: int, shard: int, chunk: int, shape_yx: tuple[int, int]) -> None:
+        """Start a shard of which only `shape_yx` pixels lie inside the array."""
+        self._bands = bands
+        self._chunk = chunk
+        self._extent = Window(0, 0, *shape_yx)
+        side = shard // chunk
+        self._index = np.full((bands, side, side, 2), MISSING, "<u8")
+        self._offset = 0
+        self._waiting: dict[tuple[int, int], tuple[NDArray[np.float32], int]] = {}
+        self._missing_px = shape_yx[0] * shape_yx[1]
+
+    def feed(self, window: Window, pixels: NDArray[np.float32]) -> Iterator[bytes]:
+        """Take one sub-tile (band, y, x) at `window` of the shard; yield what is ready to write.
+
+        Raises:
+            StoreProblem: The pixels do not fit the window, or the window the shard.
+        """
+        if window.clipped(self._extent) != window or window.empty:
+            raise StoreProblem(f"A sub-tile at {window} lies outside its shard {self._extent}.")
+        if pixels.shape != (self._bands, *window.shape_yx):
+            raise StoreProblem(
+                f"A sub-tile of shape {pixels.shape} does not fit {self._bands} bands at {window}."
+            )
+        size = self._chunk
+        for cy in range(window.y0 // size, -(-window.y1 // size)):
+            for cx in range(window.x0 // size, -(-window.x1 // size)):
+                yield from self._feed_chunk(cy, cx, window, pixels)
+
+    def finish(self) -> bytes:
+        """Return the shard's tail: index and checksum.
+
+        Raises:
+            StoreProblem: Some pixels of the shard were never fed.
+        """
+        if self._missing_px:
+            raise StoreProblem(f"{self._missing_px} pixels of a shard were never computed.")
+        body = self._index.tobytes()
+        return body + struct.pack("<I", google_crc32c.value(body))
+
+    def _feed_chunk(
+        self, cy: int, cx: int, window: Window, pixels: NDArray[np.float32]
+    ) -> Iterator[bytes]:
+        size = self._chunk
+        whole = Window(cy * size, cx * size, (cy + 1) * size, (cx + 1) * size)
+        inside = whole.clipped(self._extent)
+        part = window.clipped(inside)
+        block, filled = self._waiting.pop((cy, cx), (None, 0))
+        if block is None:
+            block = np.full((self._bands, size, size), np.nan, FLOAT32)
+        rows, columns = part.shifted(-whole.y0, -whole.x0).slices()
+        source_rows, source_columns = part.shifted(-window.y0, -window.x0).slices()
+        block[:, rows, columns] = pixels[:, source_rows, source_columns]
+        count = part.shape_yx[0] * part.shape_yx[1]
+        self._missing_px -= count
+        if filled + count < inside.shape_yx[0] * inside.shape_yx[1]:
+            self._waiting[cy, cx] = (block, filled + count)
+            return
+        for band in range(self._bands):
+            if np.isnan(block[band, 0, 0]) and np.isnan(block[band]).all():
+                continue
+            data = compress(block[band])
+            self._index[band, cy, cx] = self._offset, len(data)
+            self._offset += len(data)
+            yield data

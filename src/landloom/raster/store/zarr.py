@@ -1,0 +1,351 @@
+"""The mosaic store: a cube (time, band, y, x) of float32 in Zarr v3, NaN where there is no value.
+
+One shard holds all bands of one tile at one time and is written by one task in one go, so a shard
+is there whole or not at all: that is what lets a workflow be killed and go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import obstore
+from affine import Affine
+from numpy.typing import NDArray
+from obstore.exceptions import BaseError
+from odc.geo.geobox import GeoBox
+
+from landloom.errors import StoreProblem
+from landloom.raster.grid import Window
+from landloom.raster.store import layout, objects
+from landloom.raster.store.foreign import describe_foreign, read_foreign
+from landloom.raster.store.shard import (
+    MISSING,
+    ShardEncoder,
+    decompress,
+    index_bytes,
+    parse_index,
+)
+
+COMPLETE = "landloom:complete"
+"""Attribute that `finish` sets: every shard is there."""
+
+DEFAULT_SHARD = 2048
+DEFAULT_CHUNK = 512
+
+type SubTile = tuple[Window, NDArray[np.float32]]
+"""A window in array pixels and its pixels (band, y, x)."""
+
+
+@dataclass(frozen=True)
+class CubeStore:
+    """An open store. Make one with `create` or `open`; it is safe to share between threads."""
+
+    uri: str
+    geobox: GeoBox
+    bands: tuple[str, ...]
+    times: tuple[np.datetime64, ...]
+    shard: int
+    """Pixels a side of a shard: the unit of writing."""
+    chunk: int
+    """Pixels a side of an inner chunk: the unit of reading."""
+    attributes: Mapping[str, Any]
+    native: bool = True
+    """Whether shards have the layout that `write_shard` writes; any other is read-only."""
+    _indexes: dict[str, NDArray[np.uint64]] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        uri: str,
+        *,
+        geobox: GeoBox,
+        bands: Sequence[str],
+        times: Sequence[np.datetime64],
+        attributes: Mapping[str, Any],
+        shard: int = DEFAULT_SHARD,
+        chunk: int = DEFAULT_CHUNK,
+        time_deltas: Sequence[np.timedelta64] | None = None,
+    ) -> CubeStore:
+        """Make a store without pixels, or reopen the one that is there with the same geometry.
+
+        Args:
+            uri: Where; `s3://`, `file://` or a path, by convention ending in `.zarr`.
+            geobox: CRS, transform and shape of the grid.
+            bands: Labels, unique.
+            times: Start of each time step, ascending, in UTC.
+            attributes: Further attributes of the root.
+            shard: Pixels a side of a shard, a multiple of `chunk`.
+            chunk: Pixels a side of an inner chunk.
+            time_deltas: Length of each time step, for change products.
+
+        Raises:
+            StoreProblem: There is another store at `uri`, or it cannot be written.
+        """
+        if shard % chunk or len(set(bands)) != len(bands) or not bands or not times:
+            raise StoreProblem(
+                f"Cannot make {uri}: it needs times, unique band labels (given: {list(bands)}) and"
+                f" a shard size ({shard}) that is a multiple of the chunk size ({chunk})."
+            )
+        wanted = cls(uri, geobox, tuple(bands), tuple(times), shard, chunk, dict(attributes))
+        if objects.exists(_join(uri, "zarr.json")):
+            return _reopen(wanted)
+        arrays = layout.coordinates(geobox, bands, times, time_deltas)
+        shape = (len(times), len(bands), *geobox.shape)
+        documents = {name: document for name, (document, _) in arrays.items()}
+        documents[layout.VARIABLE] = layout.variable(
+            shape, shard, chunk, with_delta=time_deltas is not None
+        )
+        for name, (_, data) in arrays.items():
+            key = "c/0" if documents[name]["shape"] else "c"
+            objects.write_bytes(_join(uri, name, key), data)
+        for name, document in documents.items():
+            _write_json(_join(uri, name, "zarr.json"), document)
+        base = {"Conventions": "CF-1.8", **layout.georeference(geobox), COMPLETE: False}
+        _write_json(_join(uri, "zarr.json"), layout.root({**base, **attributes}, documents))
+        return replace(wanted, attributes={**base, **attributes})
+
+    @classmethod
+    def open(cls, uri: str) -> CubeStore:
+        """Open the store at `uri`, ours or any georeferenced one with the same variable and dims.
+
+        Raises:
+            StoreProblem: There is none, or it is not a mosaic.
+        """
+        try:
+            document = json.loads(objects.read_bytes(_join(uri, "zarr.json")))
+        except StoreProblem as error:
+            raise StoreProblem(
+                f"There is no mosaic at {uri}: {error.message}",
+                suggestion="Pass the URI of a store made by build_mosaics or predict_mosaic.",
+            ) from error
+        attributes = document.get("attributes", {})
+        members = document.get("consolidated_metadata", {}).get("metadata", {})
+        array = members.get(layout.VARIABLE, {})
+        sizes = _native_sizes(array)
+        if sizes is None or "spatial:transform" not in attributes:
+            found = describe_foreign(uri)
+            return cls(uri, found.geobox, found.bands, found.times, *found.sizes, attributes, False)
+        crs = attributes.get("proj:code") or attributes["proj:wkt2"]
+        geobox = GeoBox(tuple(array["shape"][2:]), Affine(*attributes["spatial:transform"]), crs)
+        bands = layout.decode_strings(objects.read_bytes(_join(uri, "band", "c/0")))
+        times = layout.decode_times(
+            objects.read_bytes(_join(uri, "time", "c/0")), members["time"]["attributes"]["units"]
+        )
+        return cls(uri, geobox, bands, times, *sizes, attributes)
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        height, width = self.geobox.shape
+        return int(height), int(width)
+
+    @property
+    def resolution(self) -> float:
+        """Pixel size in units of the CRS."""
+        return float(self.geobox.affine.a)
+
+    @property
+    def complete(self) -> bool:
+        """Whether `finish` was called on the store before it was opened."""
+        return bool(self.attributes.get(COMPLETE, False))
+
+    def shard_window(self, iy: int, ix: int) -> Window:
+        """Return the pixels of shard (iy, ix) that lie inside the array."""
+        height, width = self.shape_yx
+        y0, x0 = iy * self.shard, ix * self.shard
+        return Window(y0, x0, min(y0 + self.shard, height), min(x0 + self.shard, width))
+
+    def has_shard(self, time_index: int, iy: int, ix: int) -> bool:
+        """Return whether a shard is written; if it is, it is whole."""
+        return objects.exists(self._shard_uri(time_index, iy, ix))
+
+    def write_shard(self, time_index: int, iy: int, ix: int, subtiles: Iterable[SubTile]) -> None:
+        """Write one shard from its sub-tiles as they come; it appears at once or not at all.
+
+        Sub-tiles cover the shard's part of the array exactly once, in any order. Their windows are
+        in array pixels. Memory is that of the inner chunks not yet complete, not of the shard.
+
+        Raises:
+            StoreProblem: Sub-tiles do not fit or do not cover the shard, or writing failed.
+        """
+        if not self.native:
+            raise StoreProblem(f"{self.uri} was not made by Landloom and is only read.")
+        window = self.shard_window(iy, ix)
+        encoder = ShardEncoder(len(self.bands), self.shard, self.chunk, window.shape_yx)
+
+        def stream() -> Iterator[bytes]:
+            for place, pixels in subtiles:
+                yield from encoder.feed(place.shifted(-window.y0, -window.x0), pixels)
+            yield encoder.finish()
+
+        uri = self._shard_uri(time_index, iy, ix)
+        self._indexes.pop(uri, None)
+        objects.write_bytes(uri, stream())
+
+    def read(
+        self, time_index: int, bands: Sequence[str] | None, window: Window
+    ) -> NDArray[np.float32]:
+        """Return float32 (band, y, x) of a window, which may reach beyond the array: NaN there.
+
+        Args:
+            time_index: Which time step.
+            bands: Labels in the order wanted; None is all.
+            window: In array pixels.
+
+        Raises:
+            StoreProblem: There is no such band or time, or a shard cannot be read.
+        """
+        wanted = self._band_indexes(bands)
+        if not 0 <= time_index < len(self.times):
+            raise StoreProblem(f"{self.uri} has {len(self.times)} time steps, no {time_index}.")
+        out = np.full((len(wanted), *window.shape_yx), np.nan, np.float32)
+        inside = window.clipped(Window(0, 0, *self.shape_yx))
+        if inside.empty:
+            return out
+        if not self.native:
+            rows, columns = inside.shifted(-window.y0, -window.x0).slices()
+            out[:, rows, columns] = read_foreign(self.uri, time_index, wanted, inside)
+            return out
+        for iy in range(inside.y0 // self.shard, -(-inside.y1 // self.shard)):
+            for ix in range(inside.x0 // self.shard, -(-inside.x1 // self.shard)):
+                self._read_shard(time_index, iy, ix, wanted, window, out)
+        return out
+
+    def finish(self, attributes: Mapping[str, Any]) -> CubeStore:
+        """Mark the store complete, add attributes to its root, and return it as it now is."""
+        uri = _join(self.uri, "zarr.json")
+        document = json.loads(objects.read_bytes(uri))
+        document["attributes"] |= {**attributes, COMPLETE: True}
+        _write_json(uri, document)
+        return replace(self, attributes=document["attributes"])
+
+    def _shard_uri(self, time_index: int, iy: int, ix: int) -> str:
+        return _join(self.uri, layout.VARIABLE, f"c/{time_index}/0/{iy}/{ix}")
+
+    def _band_indexes(self, bands: Sequence[str] | None) -> list[int]:
+        if bands is None:
+            return list(range(len(self.bands)))
+        unknown = [band for band in bands if band not in self.bands]
+        if unknown:
+            raise StoreProblem(
+                f"{self.uri} has no band {', '.join(unknown)}.",
+                suggestion=f"Its bands are {', '.join(self.bands)}.",
+            )
+        return [self.bands.index(band) for band in bands]
+
+    def _read_shard(
+        self,
+        time_index: int,
+        iy: int,
+        ix: int,
+        bands: list[int],
+        window: Window,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Copy what a shard has of `window` into `out`, inner chunk by inner chunk."""
+        uri = self._shard_uri(time_index, iy, ix)
+        index = self._index(uri)
+        if index is None:
+            return
+        inside = window.clipped(self.shard_window(iy, ix))
+        places = [
+            (slot, chunk_window, index[band, cy, cx])
+            for cy, cx, chunk_window in self._chunks(iy, ix, inside)
+            for slot, band in enumerate(bands)
+            if index[band, cy, cx, 0] != MISSING
+        ]
+        if not places:
+            return
+        starts = [int(entry[0]) for _, _, entry in places]
+        lengths = [int(entry[1]) for _, _, entry in places]
+        location = objects.resolve(uri)
+        try:
+            buffers = obstore.get_ranges(
+                location.store, location.path, starts=starts, lengths=lengths
+            )
+        except (BaseError, OSError) as error:
+            raise StoreProblem(f"Cannot read the shard {uri}: {error}") from error
+        for (slot, chunk_window, _), data in zip(places, buffers, strict=True):
+            part = chunk_window.clipped(inside)
+            rows, columns = part.shifted(-window.y0, -window.x0).slices()
+            source = part.shifted(-chunk_window.y0, -chunk_window.x0).slices()
+            out[slot, rows, columns] = decompress(data, self.chunk)[source]
+
+    def _chunks(self, iy: int, ix: int, inside: Window) -> Iterator[tuple[int, int, Window]]:
+        """Yield index and window (array pixels) of a shard's inner chunks that meet `inside`."""
+        size, top, left = self.chunk, iy * self.shard, ix * self.shard
+        for cy in range((inside.y0 - top) // size, -(-(inside.y1 - top) // size)):
+            for cx in range((inside.x0 - left) // size, -(-(inside.x1 - left) // size)):
+                y0, x0 = top + cy * size, left + cx * size
+                yield cy, cx, Window(y0, x0, y0 + size, x0 + size)
+
+    def _index(self, uri: str) -> NDArray[np.uint64] | None:
+        """Return a shard's index, or None if the shard is not (yet) there."""
+        known = self._indexes.get(uri)
+        if known is not None:
+            return known
+        location = objects.resolve(uri)
+        length = index_bytes(len(self.bands), self.shard, self.chunk)
+        try:
+            answer = obstore.get(
+                location.store, location.path, options={"range": {"suffix": length}}
+            )
+            tail = bytes(answer.bytes())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise StoreProblem(f"Cannot read the shard {uri}: {error}") from error
+        index = parse_index(tail, len(self.bands), self.shard, self.chunk)
+        self._indexes[uri] = index
+        return index
+
+
+def _reopen(wanted: CubeStore) -> CubeStore:
+    """Return the store that is there if it is the one wanted."""
+    found = CubeStore.open(wanted.uri)
+    same = (
+        found.native
+        and found.geobox.crs == wanted.geobox.crs
+        and found.geobox.shape == wanted.geobox.shape
+        and found.geobox.affine.almost_equals(wanted.geobox.affine, 1e-9)
+        and found.bands == wanted.bands
+        and np.array_equal(
+            np.array(found.times, "datetime64[s]"), np.array(wanted.times, "datetime64[s]")
+        )
+        and (found.shard, found.chunk) == (wanted.shard, wanted.chunk)
+        and all(found.attributes.get(key) == value for key, value in wanted.attributes.items())
+    )
+    if not same:
+        raise StoreProblem(
+            f"There is another mosaic at {wanted.uri}.",
+            suggestion="Choose another output, or delete that store.",
+        )
+    return found
+
+
+def _native_sizes(array: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (shard, chunk) if an array has the very layout we write, else None."""
+    shape = array.get("shape", ())
+    codecs = array.get("codecs", [])
+    if len(shape) != len(layout.DIMENSIONS) or len(codecs) != 1:
+        return None
+    inner = codecs[0].get("configuration", {}).get("chunk_shape", [0])
+    outer = array["chunk_grid"].get("configuration", {}).get("chunk_shape", [0])
+    shard, chunk = int(outer[-1]), int(inner[-1])
+    if not chunk:
+        return None
+    ours = layout.variable(tuple(shape), shard, chunk, with_delta=False)
+    keys = ("data_type", "chunk_grid", "chunk_key_encoding", "codecs", "dimension_names")
+    return (shard, chunk) if all(array.get(key) == ours[key] for key in keys) else None
+
+
+def _join(uri: str, *parts: str) -> str:
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def _write_json(uri: str, document: Mapping[str, Any]) -> None:
+    objects.write_bytes(uri, json.dumps(document, indent=1).encode())
