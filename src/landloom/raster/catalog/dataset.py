@@ -1,0 +1,185 @@
+"""A dataset: where imagery comes from and how it becomes a composite, as a typed value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from landloom.raster.catalog.section import Section
+
+DAYS_OF_YEAR = (1, 366)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where scenes are found."""
+
+    kind: Literal["stac_api", "static"]
+    """A STAC API, or a static catalogue: a catalog.json, collection.json or ItemCollection."""
+    href: str
+    collection: str | None
+    """The collection to search; None takes every item of a static catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band of the output and the asset names that can fill it."""
+
+    label: str
+    names: tuple[str, ...]
+    """Asset keys or eo common names in order of preference, e.g. `("blue", "B02")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRule:
+    """Which pixels of a scene are thrown away, by a class raster."""
+
+    names: tuple[str, ...]
+    """Asset keys in order of preference."""
+    drop: tuple[int, ...]
+    """Classes that are thrown away; used where `keep` is empty."""
+    keep: tuple[int, ...]
+    """The only classes that stay; empty where `drop` rules."""
+
+    def dropped(self) -> tuple[bool, ...]:
+        """Return for each of the 256 classes whether its pixels are thrown away."""
+        if self.keep:
+            return tuple(value not in self.keep for value in range(256))
+        return tuple(value in self.drop for value in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonRow:
+    """First and last day of year of a season for one class of latitude; leap years count on."""
+
+    above: float
+    """Degrees: the row is for |latitude| > above; the first row that fits counts."""
+    north: tuple[int, int]
+    south: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Imagery that a mosaic can be built of."""
+
+    name: str
+    prefix: str
+    """Band labels in the store are `<prefix>:<label>`."""
+    source: Source
+    bands: tuple[Band, ...]
+    resolution: float
+    """Metres."""
+    nodata: float | None
+    """Value of pixels without data, where an item does not say."""
+    radiometry: Literal["none", "sentinel2_l2a"]
+    """How stored numbers are brought to one scale; see `scenes.radiometric_offset`."""
+    mask: MaskRule | None
+    max_cloud_cover: float
+    """Per cent; scenes with this or more are left out."""
+    max_scenes: int
+    """At most so many scenes per MGRS tile and time step, the least cloudy first; 0 is no cap."""
+    windows: tuple[SeasonRow, ...]
+    """Empty is the whole year."""
+    reducer: Literal["median"]
+    count_band: str | None
+    """Label of the band that counts the valid scenes of each pixel, or None for no such band."""
+    dtype: Literal["float32"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels this dataset fills in a store, in order."""
+        labels = [band.label for band in self.bands]
+        if self.count_band:
+            labels.append(self.count_band)
+        return tuple(f"{self.prefix}:{label}" for label in labels)
+
+    def season(self, latitude: float) -> tuple[int, int]:
+        """Return the first and last day of year for scenes at a latitude; 0 is not north."""
+        for row in self.windows:
+            if abs(latitude) > row.above:
+                return row.north if latitude > 0 else row.south
+        return DAYS_OF_YEAR
+
+
+def read_dataset(name: str, section: Section) -> Dataset:
+    """Return the dataset that a table describes.
+
+    Raises:
+        CatalogProblem: A key is missing, unknown or wrong; the message names file, entry and key.
+    """
+    section.optional_text("about")
+    mask = section.optional_section("mask")
+    radiometry = section.choice("radiometry", ("none", "sentinel2_l2a"), "none")
+    dataset = Dataset(
+        name=name,
+        prefix=section.text("prefix", name.lower()),
+        source=_read_source(section.section("source")),
+        bands=_read_bands(section),
+        resolution=section.number("resolution"),
+        nodata=section.optional_number("nodata"),
+        radiometry=cast("Literal['none', 'sentinel2_l2a']", radiometry),
+        mask=None if mask is None else _read_mask(mask),
+        max_cloud_cover=section.number("max_cloud_cover", 75.0),
+        max_scenes=section.integer("max_scenes", 0),
+        windows=tuple(_read_row(row) for row in section.sections("windows")),
+        reducer=cast("Literal['median']", section.choice("reducer", ("median",), "median")),
+        count_band=section.optional_text("count_band"),
+        dtype=cast("Literal['float32']", section.choice("dtype", ("float32",), "float32")),
+    )
+    section.close()
+    if dataset.resolution <= 0:
+        raise section.problem("resolution", "must be more than 0 metres")
+    if len(set(dataset.labels)) != len(dataset.labels):
+        raise section.problem("bands", "and count_band must have labels that differ")
+    return dataset
+
+
+def _read_source(section: Section) -> Source:
+    kind = section.choice("kind", ("stac_api", "static"))
+    source = Source(
+        cast("Literal['stac_api', 'static']", kind),
+        section.text("href"),
+        section.optional_text("collection"),
+    )
+    section.close()
+    if kind == "stac_api" and source.collection is None:
+        raise section.problem("collection", "is missing: a STAC API holds many")
+    return source
+
+
+def _read_bands(section: Section) -> tuple[Band, ...]:
+    table = section.section("bands")
+    bands = tuple(Band(label, table.texts(label)) for label in table.table)
+    if not bands:
+        raise section.problem("bands", "is empty")
+    return bands
+
+
+def _read_mask(section: Section) -> MaskRule:
+    rule = MaskRule(
+        section.texts("assets"), section.integers("drop", ()), section.integers("keep", ())
+    )
+    section.close()
+    if bool(rule.drop) == bool(rule.keep):
+        raise section.problem("drop", "or keep must list classes, and only one of them")
+    return rule
+
+
+def _read_row(section: Section) -> SeasonRow:
+    """Return a season row; `days` stands for both hemispheres."""
+    both = _read_days(section, "days") if "days" in section.table else None
+    row = SeasonRow(
+        above=section.number("above", -1.0),
+        north=both or _read_days(section, "north"),
+        south=both or _read_days(section, "south"),
+    )
+    section.close()
+    return row
+
+
+def _read_days(section: Section, key: str) -> tuple[int, int]:
+    days = section.integers(key)
+    first, last = DAYS_OF_YEAR
+    if len(days) != 2 or not first <= days[0] <= days[1] <= last:  # noqa: PLR2004 - from, to
+        raise section.problem(key, f"must be [first, last] within {first} to {last}")
+    return days[0], days[1]
