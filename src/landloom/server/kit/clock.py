@@ -1,0 +1,53 @@
+"""Instants: UTC, to the microsecond, of one width on the wire so that their texts sort."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import PlainSerializer
+
+_DASHED: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{2}:\d{2}:\d{2})")
+"""`YYYY-MM-DD-HH:MM:SS`, as one generation of the public documentation writes it."""
+_SPACED_OFFSET: Final = re.compile(r" (\d{2}:?\d{2})$")
+"""An offset whose `+` a client forgot to quote in the query."""
+
+
+def now() -> datetime:
+    """Return the present instant in UTC."""
+    return datetime.now(UTC)
+
+
+def to_wire(instant: datetime) -> str:
+    """Write an instant as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always of this width."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_wire(text: str) -> datetime:
+    """Read an instant as clients write it: ISO 8601 with `Z`, an offset or none (UTC), or a date.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    text = text.strip()
+    dashed = _DASHED.fullmatch(text)
+    if dashed:
+        text = "T".join(dashed.groups())
+    try:
+        instant = _parse(text)
+    except ValueError:
+        instant = _parse(_SPACED_OFFSET.sub(r"+\1", text))
+    aware = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError as problem:
+        raise ValueError(f"{text!r} lies outside the calendar") from problem
+
+
+def _parse(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+WireTime = Annotated[datetime, PlainSerializer(to_wire, return_type=str, when_used="json")]
+"""An instant in a response body."""

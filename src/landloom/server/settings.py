@@ -1,0 +1,100 @@
+"""What an operator decides about a server: one frozen object, passed in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KNOWN_REGIONS = (
+    "aws-us-west-2",
+    "aws-us-east-1",
+    "aws-us-east-2",
+    "aws-eu-west-1",
+    "aws-ap-south-1",
+)
+"""Regions that public clients name. Here they are labels: everything runs where the server is."""
+
+
+class Settings(BaseSettings):
+    """Settings of one server process. Each is also an environment variable `LANDLOOM_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LANDLOOM_", frozen=True, extra="ignore")
+
+    data_dir: Path
+    """Holds the database, the workloads' folders and the caches; mode 0700."""
+    instance: str = "main"
+    """Name of this server process among those that share a database; it owns leases by it."""
+    database_url: Annotated[str, Field(repr=False)] = ""
+    """SQLAlchemy URL of an async driver; empty is SQLite at `data_dir/db/landloom.sqlite`."""
+
+    public_url: str = "http://127.0.0.1:8080"
+    """Where clients and jobs reach the API."""
+    s3_endpoint: str = "http://127.0.0.1:8333"
+    s3_region: str = "us-east-1"
+    """Region that S3 clients sign for; nothing to do with the regions of runs."""
+    bucket: str = "landloom"
+    """Bucket of the managed storage."""
+    admin_access_key: SecretStr = SecretStr("")
+    admin_secret_key: SecretStr = SecretStr("")
+    ca_bundle: Path | None = None
+    """PEM bundle that jobs need to trust `public_url`; None without TLS."""
+
+    job_python: Path = Path(sys.executable)
+    """Interpreter of jobs and of raster workers."""
+    catalog: Path | None = None
+    divisions: Path | None = None
+    models: Path | None = None
+
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    """Cores that runs may use together; None is all of the machine's."""
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Memory that runs may use together; None is decided from the machine's."""
+    workflow_slots: Annotated[int, Field(ge=1)] | None = None
+    """Raster workflows at a time; None is one for each four cores, at least one."""
+    workflow_argv: tuple[str, ...] = ()
+    """Command that does a workflow, given the path of its request; empty is the raster worker."""
+    workflow_timeout_seconds: Annotated[int, Field(gt=0)] = 24 * 3600
+
+    default_region: str = KNOWN_REGIONS[0]
+    allowed_regions: tuple[str, ...] = KNOWN_REGIONS
+    default_runtime: str = "tiny"
+    versions: Annotated[dict[str, str], Field(min_length=1)] = {
+        "latest": "1.0.0",
+        "preview": "1.0.0",
+    }
+    """Aliases of the `version` field and what each resolves to."""
+    max_alive_hours: Annotated[int, Field(ge=1)] = 24
+    """Longest life of a run; longer timeouts are lowered to it."""
+
+    lease_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """How long a silent server keeps a workload before another may take it."""
+    poll_seconds: Annotated[float, Field(gt=0)] = 0.1
+    """How often a running workload's folder is looked at."""
+
+    @model_validator(mode="after")
+    def _default_region_is_allowed(self) -> Self:
+        if self.default_region not in self.allowed_regions:
+            raise ValueError(
+                f"default_region {self.default_region!r} is not among allowed_regions"
+                f" {', '.join(self.allowed_regions)}"
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL, default filled in."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir}/db/landloom.sqlite"
+
+    @property
+    def workloads_dir(self) -> Path:
+        """Folder of the workloads' folders."""
+        return self.data_dir / "workloads"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of what can be made again: models, overlays, compiled code."""
+        return self.data_dir / "cache"
