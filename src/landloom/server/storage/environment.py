@@ -1,0 +1,187 @@
+"""The environment of a job: what its libraries need to find the object store, and nothing more.
+
+Every library reads another variable, so all of them are set: AWS_ENDPOINT_URL[_S3] for botocore,
+pyarrow URIs and polars; AWS_ALLOW_HTTP and AWS_VIRTUAL_HOSTED_STYLE_REQUEST for obstore;
+AWS_S3_ENDPOINT (without a scheme), AWS_HTTPS and AWS_VIRTUAL_HOSTING for GDAL; a profile `default`
+for s3fs. A bare `pyarrow.fs.S3FileSystem()` reads none of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from landloom import jobsite
+from landloom.errors import InvalidInput
+
+PROFILE: Final = "default"
+
+_INHERITED: Final = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    # Ways to the outside, on networks that have but one.
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    # What the operator chose for the engine; none of these holds a secret.
+    "LANDLOOM_CACHE",
+    "LANDLOOM_CATALOG",
+    "LANDLOOM_DIVISIONS",
+    "LANDLOOM_MODELS",
+    "LANDLOOM_SHARD",
+    "LANDLOOM_WORKERS",
+    "NUMBA_CACHE_DIR",
+)
+_CA_VARIABLES: Final = (
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageAccess:
+    """How one user reaches the object store, and where in it they may work."""
+
+    endpoint_url: str
+    region: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    bucket: str
+    """The managed bucket; every path below lies in it."""
+    user_path: str
+    """`s3://bucket/prefix/` of the user; becomes USER_S3_PATH."""
+    shared_path: str
+    warehouse_path: str
+
+
+def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, str]:
+    """Return every variable by which a library finds the store; write the profile they name.
+
+    Raises:
+        InvalidInput: A value would break the profile's files, or the endpoint is no URL.
+    """
+    endpoint = urlsplit(access.endpoint_url)
+    if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
+        raise InvalidInput(f"The store's endpoint {access.endpoint_url!r} is not an http(s) URL.")
+    config, credentials = _write_profile(access, profile_dir)
+    secure = endpoint.scheme == "https"
+    return {
+        "USER_S3_PATH": _folder(access.user_path),
+        "USER_S3_SHARED_PATH": _folder(access.shared_path),
+        "USER_WAREHOUSE_PATH": _folder(access.warehouse_path),
+        "LANDLOOM_MANAGED_BUCKETS": access.bucket,
+        "AWS_PROFILE": PROFILE,
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_ACCESS_KEY_ID": access.access_key,
+        "AWS_SECRET_ACCESS_KEY": access.secret_key,
+        "AWS_REGION": access.region,
+        "AWS_DEFAULT_REGION": access.region,
+        "AWS_ENDPOINT_URL": access.endpoint_url,
+        "AWS_ENDPOINT_URL_S3": access.endpoint_url,
+        "AWS_ALLOW_HTTP": "false" if secure else "true",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
+        "AWS_HTTPS": "YES" if secure else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CPL_VSIL_USE_TEMP_FILE_FOR_RANDOM_WRITE": "YES",
+    }
+
+
+def ca_environment(bundle: Path | None) -> dict[str, str]:
+    """Return the variables that make https clients trust `bundle`; none where there is none."""
+    return dict.fromkeys(_CA_VARIABLES, str(bundle)) if bundle is not None else {}
+
+
+def job_environment(
+    storage: Mapping[str, str],
+    *,
+    api_key: str,
+    landloom_url: str,
+    run_id: str | None = None,
+    ca_bundle: Path | None = None,
+    python: Path | None = None,
+    overlays: Sequence[Path] = (),
+    server_environment: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the whole environment of a job or a workflow.
+
+    Args:
+        storage: From `storage_environment`.
+        api_key: The run's own short-lived key.
+        landloom_url: Where the API answers.
+        run_id: The run, so that its workflows can be told to be its; None for a workflow.
+        ca_bundle: Roots to trust, ours among them, where the platform speaks TLS.
+        python: The interpreter of the job; its folder comes first on PATH.
+        overlays: Folders of the run's own packages, first one first.
+        server_environment: What the allow-list picks from; this process's own by default.
+    """
+    inherited = os.environ if server_environment is None else server_environment
+    environment = {name: inherited[name] for name in _INHERITED if inherited.get(name)}
+    if python is not None:
+        path = environment.get("PATH", os.defpath)
+        environment["PATH"] = os.pathsep.join([str(python.parent), path])
+    environment |= storage
+    environment |= ca_environment(ca_bundle)
+    environment |= {
+        "WHEROBOTS_API_KEY": api_key,
+        "LANDLOOM_URL": landloom_url,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, [jobsite.hook_folder(), *overlays])),
+    }
+    if run_id is not None:
+        environment["LANDLOOM_RUN_ID"] = run_id
+    return environment
+
+
+def _write_profile(access: StorageAccess, profile_dir: Path) -> tuple[Path, Path]:
+    values = (access.endpoint_url, access.region, access.access_key, access.secret_key)
+    if any(ord(character) < ord(" ") for value in values for character in value):
+        raise InvalidInput("A control character in the store's keys or names breaks its profile.")
+    profile_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = profile_dir / "aws-config"
+    credentials = profile_dir / "aws-credentials"
+    _write_private(
+        config,
+        f"[{PROFILE}]\n"
+        f"region = {access.region}\n"
+        f"endpoint_url = {access.endpoint_url}\n"
+        "s3 =\n"
+        "    addressing_style = path\n",
+    )
+    _write_private(
+        credentials,
+        f"[{PROFILE}]\n"
+        f"aws_access_key_id = {access.access_key}\n"
+        f"aws_secret_access_key = {access.secret_key}\n",
+    )
+    return config.absolute(), credentials.absolute()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, at once: a running job may be reading the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _folder(uri: str) -> str:
+    return uri.rstrip("/") + "/"
