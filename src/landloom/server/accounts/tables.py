@@ -1,0 +1,70 @@
+"""Tables of organizations, users, roles and API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Index, String, Table
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from landloom.server.db.base import ID_LENGTH, Base, Identified
+
+
+class Organization(Base, Identified):
+    """Whose runs, files and users belong together."""
+
+    __tablename__ = "organizations"
+
+    name: Mapped[str] = mapped_column(String(255))
+    file_store_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    default_region: Mapped[str | None] = mapped_column(String(64))
+    """None follows the server's setting."""
+    default_runtime: Mapped[str | None] = mapped_column(String(32))
+
+
+user_roles = Table(
+    "user_roles",
+    Base.metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+)
+"""Who has which role."""
+
+
+class Role(Base, Identified):
+    """A named set of policies within an organization."""
+
+    __tablename__ = "roles"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    policies: Mapped[list[dict[str, Any]]]
+
+
+class User(Base, Identified):
+    """A principal: a person."""
+
+    __tablename__ = "users"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
+    email: Mapped[str] = mapped_column(String(320))
+    name: Mapped[str | None] = mapped_column(String(255))
+    roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
+
+
+class ApiKey(Base, Identified):
+    """A key, by its digest. The clear key is shown once and kept nowhere."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("ix_api_keys_user_id_created_at", "user_id", "created_at"),)
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    run_id: Mapped[str | None] = mapped_column(String(ID_LENGTH), index=True)
+    """The run this key was made for; None is a key of a person's own."""
+    name: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    preview: Mapped[str] = mapped_column(String(32))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,136 @@
+"""Leases: rows are the queue, and one server process at a time holds a row.
+
+A lease is a random token with an expiry. Its holder renews it; whoever finds it expired may take
+the row. Every background write names the token, so a holder that slept too long writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from landloom.server.db.base import Base, Identified, Leased
+from landloom.server.kit.clock import now
+from landloom.server.kit.ids import new_id
+
+
+class LeasedRow(Base, Identified, Leased):
+    """A table of work: what runs and workflows have in common."""
+
+    __abstract__ = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write one row."""
+
+    row_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What renewing found."""
+
+    held: frozenset[str]
+    """Row ids still held."""
+    cancelled: frozenset[str]
+    """Those among them whose end has been asked for."""
+
+
+class Leases[Row: LeasedRow]:
+    """Takes, renews and gives back leases on the rows of one table."""
+
+    def __init__(self, table: type[Row], *, owner: str, seconds: float) -> None:
+        self._table = table
+        self._owner = owner
+        self._length = timedelta(seconds=seconds)
+
+    async def free(
+        self, session: AsyncSession, status: str, *, limit: int, but: Sequence[str] = ()
+    ) -> list[Row]:
+        """Return rows of this status that nobody holds, oldest first."""
+        table = self._table
+        query: Select[Row] = (
+            select(table)
+            .where(table.status == status, self._unheld(), table.id.not_in(but))
+            .order_by(table.created_at, table.id)
+            .limit(limit)
+        )
+        return list((await session.scalars(query)).all())
+
+    async def take(self, session: AsyncSession, row_id: str, status: str) -> Lease | None:
+        """Take the lease of a row that still has this status, or None if another was faster."""
+        lease = Lease(row_id, new_id())
+        taken = await session.execute(
+            update(self._table)
+            .where(self._table.id == row_id, self._table.status == status, self._unheld())
+            .values(
+                lease_owner=self._owner,
+                lease_token=lease.token,
+                lease_expires_at=now() + self._length,
+            )
+        )
+        return lease if _changed(taken) else None
+
+    async def renew(self, session: AsyncSession, leases: Sequence[Lease]) -> Renewal:
+        """Renew these leases, and tell which are lost and which rows are to be cancelled."""
+        table = self._table
+        tokens = [lease.token for lease in leases]
+        await session.execute(
+            update(table)
+            .where(table.lease_token.in_(tokens))
+            .values(lease_expires_at=now() + self._length)
+        )
+        rows = (
+            await session.execute(
+                select(table.id, table.cancel_requested_at).where(table.lease_token.in_(tokens))
+            )
+        ).all()
+        return Renewal(
+            held=frozenset(row.id for row in rows),
+            cancelled=frozenset(row.id for row in rows if row.cancel_requested_at is not None),
+        )
+
+    async def write(
+        self,
+        session: AsyncSession,
+        lease: Lease,
+        *conditions: Any,
+        **values: Any,
+    ) -> bool:
+        """Set columns of a held row; say whether the lease, and the conditions, still stood."""
+        changed = await session.execute(
+            update(self._table).where(self.holds(lease), *conditions).values(**values)
+        )
+        return _changed(changed)
+
+    async def give_back(self, session: AsyncSession, lease: Lease) -> None:
+        """End a lease; the row is free at once."""
+        await self.write(session, lease, lease_owner=None, lease_token=None, lease_expires_at=None)
+
+    async def give_back_all(self, session: AsyncSession) -> None:
+        """End every lease of this owner: those that it held before it was killed."""
+        await session.execute(
+            update(self._table)
+            .where(self._table.lease_owner == self._owner)
+            .values(lease_owner=None, lease_token=None, lease_expires_at=None)
+        )
+
+    def holds(self, lease: Lease) -> Any:
+        """Return the condition that a row is held by this lease."""
+        return and_(self._table.id == lease.row_id, self._table.lease_token == lease.token)
+
+    def _unheld(self) -> Any:
+        expiry: InstrumentedAttribute[Any] = self._table.lease_expires_at
+        return or_(self._table.lease_token.is_(None), expiry < now())
+
+
+def _changed(result: Any) -> bool:
+    return int(result.rowcount) > 0
