@@ -1,0 +1,114 @@
+"""Polygons in the pixel lattice: nested arrays, no objects.
+
+A shape is one row of the result. It has one part, or several under 8-connectivity, where areas
+that touch at corners only are one shape: a valid multipolygon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landloom.raster.vectorize.statistics import Statistics
+from landloom.raster.vectorize.trace import Rings
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Shapes of parts of rings of vertices. Everything has one canonical order (see `assemble`)."""
+
+    vertices: NDArray[np.int32]
+    """(n, 2): y, x of the lattice."""
+    ring_starts: NDArray[np.int64]
+    """(rings + 1,): where each ring starts in `vertices`."""
+    part_starts: NDArray[np.int64]
+    """(parts + 1,): where each part starts among the rings; its first ring is the exterior."""
+    shape_starts: NDArray[np.int64]
+    """(shapes + 1,): where each shape starts among the parts."""
+    statistics: Statistics | None = None
+    """Of each shape, if asked for."""
+
+    def __len__(self) -> int:
+        return len(self.shape_starts) - 1
+
+    def vertex_starts(self) -> NDArray[np.int64]:
+        """Return (shapes + 1,): where each shape starts in `vertices`."""
+        return self.ring_starts[self.part_starts[self.shape_starts]]
+
+    def bounds(self) -> NDArray[np.int32]:
+        """Return (shapes, 4): y0, x0, y1, x1 in lattice lines."""
+        if not len(self):
+            return np.empty((0, 4), np.int32)
+        starts = self.vertex_starts()[:-1]
+        low = np.minimum.reduceat(self.vertices, starts)
+        return np.hstack([low, np.maximum.reduceat(self.vertices, starts)])
+
+    def first_vertices(self) -> NDArray[np.int32]:
+        """Return (shapes, 2): each shape's smallest vertex, which no other shape has.
+
+        It is the upper left corner of the shape's first pixel, so it names the shape.
+        """
+        return self.vertices[self.vertex_starts()[:-1]]
+
+
+def assemble(
+    rings: Rings, shape_of: NDArray[np.int64], statistics: Statistics | None = None
+) -> Shapes:
+    """Sort rings into shapes, canonically.
+
+    Rings of a part are sorted by their smallest vertex, which puts the exterior first; parts of a
+    shape by theirs; shapes by number.
+
+    Args:
+        rings: Rings whose owner is the part they bound.
+        shape_of: The shape of each owner, indexed by owner.
+        statistics: Of every shape that occurs, in the order of its number.
+    """
+    first = rings.first_vertices()
+    by_part = np.lexsort((first[:, 1], first[:, 0], rings.owner))
+    owner, first = rings.owner[by_part], first[by_part]
+    leads = np.flatnonzero(np.diff(owner, prepend=-1))
+    ring_counts = np.diff(leads, append=len(owner))
+    shape = shape_of[owner[leads]]
+    by_shape = np.lexsort((first[leads, 1], first[leads, 0], shape))
+    order = by_part[_ranges(leads[by_shape], ring_counts[by_shape])]
+    ordered = rings.taken(order)
+    shape = shape[by_shape]
+    return Shapes(
+        ordered.vertices,
+        ordered.starts,
+        np.concatenate([[0], np.cumsum(ring_counts[by_shape])]),
+        np.append(np.flatnonzero(np.diff(shape, prepend=-1)), len(shape)),
+        statistics,
+    )
+
+
+def concatenated(pieces: Sequence[Shapes]) -> Shapes:
+    """Return all shapes of `pieces`, in their order."""
+    statistics = pieces[0].statistics
+    for piece in pieces[1:]:
+        if statistics is not None and piece.statistics is not None:
+            statistics = statistics.joined(piece.statistics)
+    return Shapes(
+        np.concatenate([piece.vertices for piece in pieces]),
+        _joined_starts([piece.ring_starts for piece in pieces]),
+        _joined_starts([piece.part_starts for piece in pieces]),
+        _joined_starts([piece.shape_starts for piece in pieces]),
+        statistics,
+    )
+
+
+def _joined_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    lengths = np.concatenate([np.diff(each) for each in starts])
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the concatenation of arange(start, start + count)."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    indexes: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (ends - counts), counts)
+    return indexes
