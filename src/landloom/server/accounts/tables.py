@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Index, String, Table
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from landloom.server.db.base import ID_LENGTH, Base, Identified
+from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
 
 
 class Organization(Base, Identified):
@@ -32,34 +32,33 @@ user_roles = Table(
 """Who has which role."""
 
 
-class Role(Base, Identified):
+class Role(Base, Identified, OfOrganization):
     """A named set of policies within an organization."""
 
     __tablename__ = "roles"
+    __table_args__ = (Index("ix_roles_organization_id", "organization_id"),)
 
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
     name: Mapped[str] = mapped_column(String(64))
     policies: Mapped[list[dict[str, Any]]]
 
 
-class User(Base, Identified):
+class User(Base, Identified, OfOrganization):
     """A principal: a person."""
 
     __tablename__ = "users"
+    __table_args__ = (Index("ix_users_organization_id", "organization_id"),)
 
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
     email: Mapped[str] = mapped_column(String(320))
     name: Mapped[str | None] = mapped_column(String(255))
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
 
 
-class ApiKey(Base, Identified):
+class ApiKey(Base, Identified, OfOrganization):
     """A key, by its digest. The clear key is shown once and kept nowhere."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index("ix_api_keys_user_id_created_at", "user_id", "created_at"),)
 
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     run_id: Mapped[str | None] = mapped_column(String(ID_LENGTH), index=True)
     """The run this key was made for; None is a key of a person's own."""

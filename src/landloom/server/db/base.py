@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, MetaData, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ID_LENGTH = 32
@@ -59,6 +59,12 @@ class Identified:
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class OfOrganization:
+    """A row that one organization owns. `Database` keeps callers to the rows of their own."""
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
 
 
 class Leased:

@@ -11,11 +11,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+
+from landloom.server.db.base import OfOrganization
 
 _BUSY_MILLISECONDS: Final = 20_000
 """How long SQLite waits for another writer before it gives up."""
 _MIGRATIONS: Final = "landloom.server.db:migrations"
 _WRITES: Final = "landloom_writes"
+_ORGANIZATION: Final = "organization_id"
 
 
 class Database:
@@ -36,15 +40,21 @@ class Database:
         )
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Open a session that only reads."""
-        async with self._read() as session:
+    async def reading(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
+        """Open a session that only reads, and only what this organization owns.
+
+        None sees all: for the platform's own work, never for a request's.
+        """
+        async with self._read(info={_ORGANIZATION: organization_id}) as session:
             yield session
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncSession]:
-        """Open a session that commits at the end, or rolls all back on an error."""
-        async with self._write() as session, session.begin():
+    async def writing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
+        """Open a session that commits at the end, or rolls all back on an error.
+
+        It changes nothing of other organizations; None is as for `reading`.
+        """
+        async with self._write(info={_ORGANIZATION: organization_id}) as session, session.begin():
             yield session
 
     async def migrate(self) -> None:
@@ -56,6 +66,21 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _keep_to_organization(state: ORMExecuteState) -> None:
+    """Add the caller's organization to each statement on tables that organizations own."""
+    organization_id = state.session.info.get(_ORGANIZATION)
+    if organization_id is None or state.is_insert:
+        return
+    state.statement = state.statement.options(
+        with_loader_criteria(
+            OfOrganization,
+            lambda table: table.organization_id == organization_id,
+            include_aliases=True,
+        )
+    )
 
 
 def _upgrade(connection: Connection) -> None:

@@ -9,11 +9,11 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from landloom.server.accounts.tables import User
-from landloom.server.db.base import ID_LENGTH, Base, Identified
+from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
 from landloom.server.db.leases import LeasedRow
 
 
-class Run(LeasedRow):
+class Run(LeasedRow, OfOrganization):
     """A job run; while it waits, its row is its place in the queue."""
 
     __tablename__ = "runs"
@@ -22,7 +22,6 @@ class Run(LeasedRow):
         Index("ix_runs_queue", "status", "created_at", "id"),
     )
 
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(255))
     region: Mapped[str] = mapped_column(String(64))

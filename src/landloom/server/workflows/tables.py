@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from landloom.server.db.base import OfOrganization
 from landloom.server.db.leases import LeasedRow
 
 
-class Workflow(LeasedRow):
+class Workflow(LeasedRow, OfOrganization):
     """A raster workflow; while it waits, its row is its place in the queue."""
 
     __tablename__ = "workflows"
@@ -21,7 +22,6 @@ class Workflow(LeasedRow):
         UniqueConstraint("user_id", "idempotency_key"),
     )
 
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id"), index=True)
     """The run that asked for it, known by its key."""

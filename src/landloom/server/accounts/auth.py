@@ -1,0 +1,38 @@
+"""Finds out who sent a request, by `X-API-Key` or `Authorization: Bearer`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from landloom.errors import Unauthorized
+from landloom.server.accounts.keys import Caller, Keys
+
+_bearer = HTTPBearer(scheme_name="bearerToken", auto_error=False)
+_header = APIKeyHeader(name="X-API-Key", scheme_name="wherobotsApiKey", auto_error=False)
+
+
+async def caller(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Caller:
+    """Return the caller.
+
+    Raises:
+        Unauthorized: No key was sent, or it opens nothing.
+    """
+    key = (header or (bearer.credentials if bearer else "")).strip()
+    if not key:
+        raise Unauthorized(
+            "No API key was sent.",
+            suggestion="Send it as the header X-API-Key, or as Authorization: Bearer.",
+        )
+    keys: Keys = request.app.state.services.keys
+    return await keys.recognise(key)
+
+
+CallerOf = Annotated[Caller, Depends(caller)]
+"""The caller as a parameter of an endpoint."""

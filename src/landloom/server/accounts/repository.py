@@ -1,0 +1,86 @@
+"""Queries on organizations, users, roles and API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from landloom.server.accounts.tables import ApiKey, Organization, Role, User
+from landloom.server.kit.clock import now
+
+
+async def first_organization(session: AsyncSession) -> Organization | None:
+    """Return the oldest organization."""
+    query = select(Organization).order_by(Organization.created_at, Organization.id).limit(1)
+    return (await session.scalars(query)).first()
+
+
+async def first_user(session: AsyncSession, organization_id: str) -> User | None:
+    """Return the oldest user of an organization: the one that `up` made."""
+    query = (
+        select(User)
+        .where(User.organization_id == organization_id)
+        .order_by(User.created_at, User.id)
+        .limit(1)
+    )
+    return (await session.scalars(query)).first()
+
+
+async def organization(session: AsyncSession, organization_id: str) -> Organization:
+    """Return an organization that is known to exist."""
+    return (
+        await session.scalars(select(Organization).where(Organization.id == organization_id))
+    ).one()
+
+
+async def user(session: AsyncSession, user_id: str) -> User:
+    """Return a user that is known to exist."""
+    return (await session.scalars(select(User).where(User.id == user_id))).one()
+
+
+async def users(session: AsyncSession) -> Sequence[User]:
+    """Return the session's users, oldest first."""
+    return (await session.scalars(select(User).order_by(User.created_at, User.id))).all()
+
+
+async def roles(session: AsyncSession) -> Sequence[Role]:
+    """Return the session's roles, by name."""
+    return (await session.scalars(select(Role).order_by(Role.name, Role.id))).all()
+
+
+async def key_by_digest(session: AsyncSession, digest: str) -> ApiKey | None:
+    """Return the key with this digest."""
+    return (await session.scalars(select(ApiKey).where(ApiKey.digest == digest))).first()
+
+
+async def keys(session: AsyncSession, user_id: str | None = None) -> Sequence[ApiKey]:
+    """Return the session's keys that people made, of one user or of all, newest first."""
+    query = select(ApiKey).where(ApiKey.run_id.is_(None))
+    if user_id is not None:
+        query = query.where(ApiKey.user_id == user_id)
+    return (await session.scalars(query.order_by(ApiKey.created_at.desc(), ApiKey.id))).all()
+
+
+async def key_by_id(session: AsyncSession, key_id: str) -> ApiKey | None:
+    """Return the session's key with this id."""
+    return (await session.scalars(select(ApiKey).where(ApiKey.id == key_id))).first()
+
+
+async def revoke_keys_of_run(session: AsyncSession, run_id: str) -> None:
+    """Revoke whatever keys a run was given."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.run_id == run_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now(), updated_at=now())
+    )
+
+
+async def revoke_keys_named(session: AsyncSession, user_id: str, name: str) -> None:
+    """Revoke a user's keys of this name."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.name == name, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now(), updated_at=now())
+    )
