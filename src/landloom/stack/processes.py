@@ -1,0 +1,77 @@
+"""Processes that outlive us: known by pid and start time, so that a reused pid is never touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from landloom.stack.files import write_private
+
+_START_TIME_TOLERANCE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A process, named so that it cannot be taken for another."""
+
+    pid: int
+    create_time: float
+    """Unix time of its start, seconds, as psutil gives it."""
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Describe the process that has this pid now.
+
+        Raises:
+            psutil.NoSuchProcess: There is none.
+        """
+        return cls(pid, psutil.Process(pid).create_time())
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read what `write` wrote; None where nothing readable is there."""
+        try:
+            found = json.loads(path.read_text())
+            return cls(int(found["pid"]), float(found["create_time"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Keep it in `path`, in one step."""
+        write_private(path, json.dumps(asdict(self)) + "\n")
+
+    def process(self) -> psutil.Process | None:
+        """Return the process while it lives; None once it is gone, a zombie or another."""
+        try:
+            found = psutil.Process(self.pid)
+            same = abs(found.create_time() - self.create_time) < _START_TIME_TOLERANCE_S
+            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process() is not None
+
+    def end(self, *, grace_seconds: float) -> bool:
+        """Ask it to end, wait, and kill it if it has not ended.
+
+        Returns:
+            Whether there was anything to end.
+        """
+        found = self.process()
+        if found is None:
+            return False
+        try:
+            found.terminate()
+            found.wait(grace_seconds)
+        except psutil.TimeoutExpired:
+            found.kill()
+            found.wait(grace_seconds)
+        except psutil.NoSuchProcess:
+            pass
+        return True

@@ -1,0 +1,93 @@
+"""The server's door to the embedded store: buckets and users."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+from landloom.errors import Unavailable
+from landloom.server.storage.admin import Credentials
+from landloom.stack.identities import ADMIN
+from landloom.stack.objectstore import EmbeddedStore
+from landloom.stack.s3client import S3_ERRORS, s3_client
+
+_KNOWN_WITHIN_SECONDS = 30.0
+"""A reload takes 0.03 s; the rest is for a store that is just starting again."""
+
+_POLL_SECONDS = 0.05
+
+
+class EmbeddedStoreAdmin:
+    """`ObjectStoreAdmin` of an embedded store. Keys are derived, so nothing is ever looked up."""
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: set[str] = set()
+
+    async def ensure_bucket(self, name: str) -> None:
+        """Make the bucket unless it is there.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        await asyncio.to_thread(self._ensure_bucket, name)
+
+    async def ensure_user(
+        self, user_id: str, *, bucket: str, read_write: Sequence[str]
+    ) -> Credentials:
+        """Make the user unless it is there, with rights on these prefixes of `bucket` and no more.
+
+        Returns:
+            Keys that the store has accepted.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        return await asyncio.to_thread(self._ensure_user, user_id, bucket, tuple(read_write))
+
+    def _ensure_bucket(self, name: str) -> None:
+        client = s3_client(self._store.config.endpoint_url, *self._keys(ADMIN), attempts=4)
+        try:
+            client.create_bucket(Bucket=name)
+        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            return
+        except S3_ERRORS as error:
+            raise Unavailable(
+                f"The object store did not make the bucket {name}: {error}.",
+                suggestion=f"Its log is {self._store.log}.",
+            ) from error
+
+    def _ensure_user(self, user_id: str, bucket: str, prefixes: tuple[str, ...]) -> Credentials:
+        name = f"user-{user_id}"
+        access_key, secret_key = self._keys(name)
+        with self._lock:
+            changed = self._store.identities.grant(name, bucket, prefixes)
+            if changed:
+                self._store.reload()
+            if changed or name not in self._known:
+                self._wait_until_known(name, bucket, prefixes[0])
+                self._known.add(name)
+        return Credentials(access_key, secret_key)
+
+    def _wait_until_known(self, name: str, bucket: str, prefix: str) -> None:
+        client = s3_client(self._store.config.endpoint_url, *self._keys(name), timeout_seconds=5.0)
+        deadline = time.monotonic() + _KNOWN_WITHIN_SECONDS
+        while True:
+            try:
+                client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            except S3_ERRORS as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable(
+                        f"The object store does not accept the keys of {name}: {error}.",
+                        suggestion=f"Its log is {self._store.log}.",
+                    ) from error
+                time.sleep(_POLL_SECONDS)
+            else:
+                return
+
+    def _keys(self, name: str) -> tuple[str, str]:
+        secret = self._store.config.secret
+        return secret.access_key(name), secret.secret_key(name)

@@ -1,0 +1,29 @@
+"""One embedded store for the tests of this folder."""
+
+import pytest
+
+from landloom.stack.files import private_folder
+from landloom.stack.objectstore import EmbeddedStore
+from landloom.stack.ports import pick
+from landloom.stack.secrets import MasterSecret
+from landloom.stack.weed import StorePorts, WeedConfig
+
+
+def make_store(folder, ports=None):
+    private_folder(folder)
+    master, volume, filer, s3 = ports or pick(4, with_grpc=True)
+    config = WeedConfig(
+        folder / "store",
+        folder / "store-conf",
+        StorePorts(master=master, volume=volume, filer=filer, s3=s3),
+        MasterSecret.ensure(folder / "secret"),
+    )
+    return EmbeddedStore(config, "landloom", folder / "store.log", folder / "store.pid")
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    made = make_store(tmp_path_factory.mktemp("store"))
+    made.ensure()
+    yield made
+    made.end()

@@ -1,0 +1,223 @@
+"""The store's process, its closed doors and its users."""
+
+import contextlib
+import grp
+import os
+import socket
+import ssl
+import stat
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+from tests.unit.stack.conftest import make_store
+
+from landloom.stack.identities import ADMIN
+from landloom.stack.objectstore import EmbeddedStore
+from landloom.stack.ports import GRPC_OFFSET
+from landloom.stack.processes import ProcessRecord
+from landloom.stack.s3client import s3_client
+from landloom.stack.storeadmin import EmbeddedStoreAdmin
+
+BUCKET = "landloom"
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def client(store, access_key, secret_key):
+    return s3_client(store.config.endpoint_url, access_key, secret_key, timeout_seconds=10)
+
+
+def admin(store):
+    secret = store.config.secret
+    return client(store, secret.access_key(ADMIN), secret.secret_key(ADMIN))
+
+
+class TestDoors:
+    @pytest.mark.parametrize("part", ["master", "volume", "filer"])
+    @pytest.mark.parametrize("path", ["/", "/dir/assign", "/status", f"/buckets/{BUCKET}/"])
+    def test_plain_http_is_refused(self, store, part, path):
+        port = getattr(store.config.ports, part)
+        response = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+        assert response.status_code == 400
+        assert "HTTPS" in response.text
+
+    @pytest.mark.parametrize("part", ["master", "volume", "filer"])
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+    def test_tls_without_a_certificate_is_refused(self, store, part, method):
+        port = getattr(store.config.ports, part)
+        with pytest.raises(httpx.TransportError):
+            httpx.request(
+                method,
+                f"https://127.0.0.1:{port}/buckets/{BUCKET}/x",
+                verify=False,  # noqa: S501 - even to a caller who trusts it, it does not talk
+                timeout=5,
+            )
+
+    @pytest.mark.parametrize("part", ["master", "volume", "filer", "s3"])
+    def test_grpc_without_a_certificate_is_refused(self, store, part):
+        port = getattr(store.config.ports, part) + GRPC_OFFSET
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        answer = b""
+        # With TLS 1.3 the refusal comes after the handshake, with the first bytes.
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+            contextlib.suppress(ssl.SSLError, ConnectionError),
+            context.wrap_socket(raw, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(HTTP2_HELLO)
+            answer = connection.recv(1024)
+        assert answer == b""
+
+    @pytest.mark.parametrize("part", ["master", "volume", "filer", "s3"])
+    def test_grpc_in_the_clear_is_refused(self, store, part):
+        port = getattr(store.config.ports, part) + GRPC_OFFSET
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+            raw.settimeout(5)
+            raw.sendall(HTTP2_HELLO)
+            answer = b""
+            try:
+                while piece := raw.recv(1024):
+                    answer += piece
+            except ConnectionError:
+                pass
+        # A TLS alert (0x15) or nothing; an HTTP/2 server would send its SETTINGS frame.
+        assert answer[:1] in {b"", b"\x15"}
+
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+    def test_unsigned_s3_is_refused(self, store, method):
+        for path in ("/", f"/{BUCKET}", f"/{BUCKET}/.landloom/probe"):
+            response = httpx.request(method, store.config.endpoint_url + path, timeout=5)
+            assert response.status_code in {400, 403, 405}, (method, path, response.text)
+
+    def test_a_strangers_key_is_refused(self, store):
+        with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+            client(store, "A" * 20, "b" * 40).list_objects_v2(Bucket=BUCKET)
+
+    def test_nobody_else_can_read_its_files(self, store):
+        for folder in (store.config.data, store.config.config, store.config.sockets):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        secret = ["security.toml", "s3.json", "store.key", "ca.key"]
+        for name in secret:
+            assert stat.S_IMODE((store.config.config / name).stat().st_mode) == 0o600
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+    def test_another_user_of_the_machine_cannot_enter(self, store):
+        child = os.fork()
+        if child == 0:
+            os.setgroups([])
+            os.setgid(grp.getgrall()[-1].gr_gid or 65534)
+            os.setuid(65534)
+            allowed = 0
+            for path in (store.config.identities, store.config.config, store.config.data):
+                allowed += os.access(path, os.R_OK)
+            os._exit(allowed)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+
+
+class TestUsers:
+    async def test_a_user_has_its_prefixes_and_no_other(self, store):
+        door = EmbeddedStoreAdmin(store)
+        mine, shared = "org/data/customer-ann/", "org/data/shared/"
+        ann = await door.ensure_user("ann", bucket=BUCKET, read_write=[mine, shared])
+        ben = await door.ensure_user(
+            "ben", bucket=BUCKET, read_write=["org/data/customer-ben/", shared]
+        )
+        as_ann = client(store, ann.access_key, ann.secret_key)
+        as_ben = client(store, ben.access_key, ben.secret_key)
+
+        as_ann.put_object(Bucket=BUCKET, Key=mine + "a.txt", Body=b"ann")
+        as_ann.put_object(Bucket=BUCKET, Key=shared + "a.txt", Body=b"all")
+        assert as_ben.get_object(Bucket=BUCKET, Key=shared + "a.txt")["Body"].read() == b"all"
+        listed = as_ann.list_objects_v2(Bucket=BUCKET, Prefix=mine)
+        assert [item["Key"] for item in listed["Contents"]] == [mine + "a.txt"]
+
+        refused = {
+            "get": lambda: as_ben.get_object(Bucket=BUCKET, Key=mine + "a.txt"),
+            "put": lambda: as_ben.put_object(Bucket=BUCKET, Key=mine + "b.txt", Body=b""),
+            "delete": lambda: as_ben.delete_object(Bucket=BUCKET, Key=mine + "a.txt"),
+            "list": lambda: as_ben.list_objects_v2(Bucket=BUCKET, Prefix=mine),
+            "list all": lambda: as_ben.list_objects_v2(Bucket=BUCKET),
+            "list org": lambda: as_ben.list_objects_v2(Bucket=BUCKET, Prefix="org/data/"),
+            "copy": lambda: as_ben.copy_object(
+                Bucket=BUCKET,
+                Key=shared + "stolen",
+                CopySource={"Bucket": BUCKET, "Key": mine + "a.txt"},
+            ),
+            "multipart": lambda: as_ben.create_multipart_upload(Bucket=BUCKET, Key=mine + "m"),
+            "bucket": lambda: as_ben.delete_bucket(Bucket=BUCKET),
+            "new bucket": lambda: as_ben.create_bucket(Bucket="bens-own"),
+            "policy": lambda: as_ben.get_bucket_policy(Bucket=BUCKET),
+        }
+        allowed = [name for name, attempt in refused.items() if not is_refused(attempt)]
+        assert allowed == []
+
+    async def test_the_same_user_gets_the_same_keys(self, store):
+        door = EmbeddedStoreAdmin(store)
+        first = await door.ensure_user("cat", bucket=BUCKET, read_write=["org/cat/"])
+        again = await EmbeddedStoreAdmin(store).ensure_user(
+            "cat", bucket=BUCKET, read_write=["org/cat/"]
+        )
+        assert first == again
+
+    async def test_rights_can_be_narrowed(self, store):
+        door = EmbeddedStoreAdmin(store)
+        keys = await door.ensure_user("dan", bucket=BUCKET, read_write=["org/dan/", "org/old/"])
+        as_dan = client(store, keys.access_key, keys.secret_key)
+        as_dan.put_object(Bucket=BUCKET, Key="org/old/x", Body=b"")
+        await door.ensure_user("dan", bucket=BUCKET, read_write=["org/dan/"])
+        poll_until_refused(lambda: as_dan.put_object(Bucket=BUCKET, Key="org/old/x", Body=b""))
+
+    async def test_a_bucket_is_made_once(self, store):
+        door = EmbeddedStoreAdmin(store)
+        await door.ensure_bucket("another")
+        await door.ensure_bucket("another")
+        names = [bucket["Name"] for bucket in admin(store).list_buckets()["Buckets"]]
+        assert names.count("another") == 1
+
+
+class TestProcess:
+    def test_it_is_adopted_then_replaced_and_keeps_its_data(self, tmp_path):
+        first = make_store(tmp_path)
+        ports = first.config.ports
+        try:
+            assert first.ensure() == "started"
+            admin(first).put_object(Bucket=BUCKET, Key="kept", Body=b"1")
+            pid = first.process.pid
+
+            # As after a SIGKILL of `up`: a new object over the same folder.
+            again = make_store(tmp_path, (ports.master, ports.volume, ports.filer, ports.s3))
+            assert again.ensure() == "adopted"
+            assert again.process.pid == pid
+
+            # Nothing noted down: found by its arguments. Another set-up: ended, not adopted.
+            again.record.unlink()
+            (again.config.config / "fingerprint").unlink()
+            last = EmbeddedStore(again.config, BUCKET, again.log, again.record)
+            assert last.ensure() == "restarted"
+            assert last.process.pid != pid
+            assert ProcessRecord.read(last.record) == last.process
+            assert admin(last).get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"1"
+
+            first._child.wait(5)
+            assert last.end()
+            assert not last.alive()
+            assert not last.record.exists()
+            assert not any(path.exists() for path in last.config.leftover_sockets)
+        finally:
+            make_store(tmp_path, (ports.master, ports.volume, ports.filer, ports.s3)).end()
+
+
+def is_refused(attempt):
+    try:
+        attempt()
+    except ClientError as error:
+        return error.response["Error"]["Code"] in {"AccessDenied", "403"}
+    return False
+
+
+def poll_until_refused(attempt, tries=200):
+    assert any(is_refused(attempt) for _ in range(tries))
