@@ -71,10 +71,8 @@ class SeamMerger:
         """Whether enough has come since the last `drain` to make another worth its while."""
         return len(self._part) > max(SMALLEST_DRAIN, 2 * self._retained)
 
-    def drain(self) -> Shapes | None:
+    def drain(self) -> Shapes:
         """Return the shapes that no further tile can touch, and forget them."""
-        if not len(self._part):
-            return None
         part, shape = roots(self._part), roots(self._shape)
         grows = np.zeros(len(part), bool)
         grows[shape[self._pending_pieces()]] = True
@@ -169,9 +167,7 @@ class SeamMerger:
         done: NDArray[np.bool_],
         segments: NDArray[np.int32],
         owner: NDArray[np.int64],
-    ) -> Shapes | None:
-        if not done.any():
-            return None
+    ) -> Shapes:
         parts, part_number = np.unique(part[done], return_inverse=True)
         _, shape_of_part = np.unique(shape[parts], return_inverse=True)
         number = np.zeros(len(part), np.int64)
