@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 # From <linux/prctl.h>.
 _PR_SET_PDEATHSIG: Final = 1
