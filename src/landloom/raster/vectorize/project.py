@@ -66,7 +66,7 @@ class Projection:
         return Geometries(pa.Array.from_buffers(pa.binary(), len(parts), buffers), bounds)
 
     def _coordinates(self, lattice: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return (n, 2) x, y. They follow from a vertex's place in the lattice, whatever the AOI."""
+        """Return (n, 2) x, y. They follow from the place in the lattice, whatever the AOI."""
         transform = self.geobox.affine
         rows, columns = lattice[:, 0].astype(np.float64), lattice[:, 1].astype(np.float64)
         try:
