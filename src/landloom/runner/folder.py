@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,9 @@ WORK = "work"
 
 MARKER = "LANDLOOM_WORKLOAD_ID"
 """Environment variable that every process of a workload inherits; strays are found by it."""
+
+REFUSED = 3
+"""Exit status of a runner that found its workload run, or being run, by another."""
 
 DEFAULT_GRACE_SECONDS = 3.0
 
@@ -123,7 +127,7 @@ def read_exit(directory: Path) -> ExitRecord | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` so that a reader, or a power cut, meets all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -103,21 +103,28 @@ def reap(child: subprocess.Popen[bytes]) -> None:
                 os.waitpid(ended.si_pid, os.WNOHANG)
 
 
-def strays(marker: str, value: str, child: Identity | None) -> list[psutil.Process]:
+def strays(
+    marker: str, value: str, child: Identity | None = None, work: Path | None = None
+) -> list[psutil.Process]:
     """Find what a workload left running after its runner was killed.
 
-    Those are: processes whose environment carries `marker=value`; the session of `child`, which
-    stays theirs even where they emptied their environment; and all descendants of both. The
-    calling process and its ancestors are never among them.
+    Those are: processes whose environment carries `marker=value`; the session of `child`, and
+    those without a terminal that stand in the folder `work`, which stay theirs even where they
+    emptied their environment; and all descendants of these. The calling process and its ancestors
+    are never among them.
     """
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     session = child.pid if child is not None and _owns_session(child) else None
+    folder = work.resolve() if work is not None else None
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         if process.pid in spared:
             continue
-        in_session = session is not None and _session_of(process.pid) == session
-        if in_session or _carries(process, marker, value):
+        if (
+            _carries(process, marker, value)
+            or (session is not None and _session_of(process.pid) == session)
+            or (folder is not None and _stands_in(process, folder))
+        ):
             found[process.pid] = process
             with suppress(psutil.Error):
                 found.update((each.pid, each) for each in process.children(recursive=True))
@@ -149,6 +156,14 @@ def _session_of(pid: int) -> int | None:
 def _carries(process: psutil.Process, marker: str, value: str) -> bool:
     try:
         return bool(process.environ().get(marker) == value)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _stands_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        # A terminal would be that of somebody looking around.
+        return process.terminal() is None and Path(process.cwd()).is_relative_to(folder)
     except (psutil.Error, OSError):
         return False
 

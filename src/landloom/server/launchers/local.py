@@ -60,6 +60,8 @@ class LocalLauncher:
             ended = runner.poll()
             if _was_started(workload.directory):
                 return
+            if ended == folder.REFUSED:
+                return
             if ended:
                 raise Unavailable(
                     f"The runner of workload {workload.id} ended at once with status {ended}: "
@@ -166,7 +168,7 @@ def _sweep(directory: Path) -> None:
     child = _child_of(record)
     deadline = time.monotonic() + _SWEEP_SECONDS
     # Again and again, as a process may start another between being found and being killed.
-    while left := processes.strays(folder.MARKER, marker, child):
+    while left := processes.strays(folder.MARKER, marker, child, directory / folder.WORK):
         processes.signal_all(left, signal.SIGKILL)
         if time.monotonic() >= deadline:
             raise Unavailable(

@@ -9,6 +9,7 @@ for s3fs. A bare `pyarrow.fs.S3FileSystem()` reads none of them.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +177,7 @@ def _write_profile(access: StorageAccess, profile_dir: Path) -> tuple[Path, Path
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that nobody else can read, at once: a running job may be reading the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
