@@ -3,7 +3,7 @@
 Submitted without arguments it takes a county by its name and the recipe FTW:
 
     landloom run samples/jobs/field_boundaries.py
-    landloom run samples/jobs/field_boundaries.py -- --aoi s3://bucket/farm.geojson --start 2024-01-01
+    landloom run samples/jobs/field_boundaries.py -- --aoi s3://bucket/farm.geojson --crs 32633
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def read_place(place: str, aoi: str | None) -> gpd.GeoDataFrame:
     if aoi is not None:
         return gpd.read_file(aoi)
     country, region, name = place.split("/", 2)
-    return gpd.read_file(wkls[country][region][name].geojson())
+    # In a job wkls takes brackets with the names that people write.
+    county = wkls[country][region][name]  # type: ignore[index]
+    return gpd.read_file(county.geojson())
 
 
 def read_arguments() -> argparse.Namespace:

@@ -27,7 +27,8 @@ def submit(session: requests.Session, script_uri: str, args: list[str]) -> dict[
         "timeoutSeconds": 3600,
         "environment": {"dependencies": []},
     }
-    return call(session, "POST", "/runs", json=payload)
+    run: dict[str, Any] = call(session, "POST", "/runs", json=payload)
+    return run
 
 
 def follow(session: requests.Session, run_id: str) -> str:
