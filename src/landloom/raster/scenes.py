@@ -6,8 +6,7 @@ from the catalogue and the request alone; everything later reads the table, neve
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -45,21 +44,19 @@ class SceneTable:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def to_json(self) -> str:
-        """Return the table as a JSON text."""
-        document = {
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return {
             "dataset": self.dataset,
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "found": self.found,
             "scenes": [scene.to_json() for scene in self.scenes],
         }
-        return json.dumps(document, indent=1)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Return the table that `to_json` wrote."""
-        document = json.loads(text)
         return cls(
             dataset=document["dataset"],
             start=datetime.fromisoformat(document["start"]),

@@ -1,1 +1,23 @@
 """Scenes to one composite: read, warp, mask, reduce."""
+
+from landloom.raster.mosaic.build import (
+    MosaicPlan,
+    Report,
+    Sizes,
+    build_mosaic,
+    mosaic_row,
+    plan_mosaic,
+)
+from landloom.raster.mosaic.tile import MosaicTask, TileReport, build_tile
+
+__all__ = [
+    "MosaicPlan",
+    "MosaicTask",
+    "Report",
+    "Sizes",
+    "TileReport",
+    "build_mosaic",
+    "build_tile",
+    "mosaic_row",
+    "plan_mosaic",
+]

@@ -82,8 +82,8 @@ def parse_index(tail: bytes, bands: int, shard: int, chunk: int) -> NDArray[np.u
 class ShardEncoder:
     """Turns the sub-tiles of one shard into its bytes.
 
-    Sub-tiles may come in any order and any size. Those that cover whole inner chunks pass straight
-    through; the others wait, as pixels, until their inner chunks are complete.
+    Sub-tiles may come in any order and any size, with all bands or some. Those that cover whole
+    inner chunks pass straight through; the others wait, as pixels, until their chunks are complete.
     """
 
     def __init__(self, bands: int, shard: int, chunk: int, shape_yx: tuple[int, int]) -> None:
@@ -94,10 +94,12 @@ class ShardEncoder:
         side = shard // chunk
         self._index = np.full((bands, side, side, 2), MISSING, "<u8")
         self._offset = 0
-        self._waiting: dict[tuple[int, int], tuple[NDArray[np.float32], int]] = {}
-        self._missing_px = shape_yx[0] * shape_yx[1]
+        self._waiting: dict[tuple[int, int, int], tuple[NDArray[np.float32], int]] = {}
+        self._missing_px = bands * shape_yx[0] * shape_yx[1]
 
-    def feed(self, window: Window, pixels: NDArray[np.float32]) -> Iterator[bytes]:
+    def feed(
+        self, window: Window, pixels: NDArray[np.float32], first_band: int = 0
+    ) -> Iterator[bytes]:
         """Take one sub-tile (band, y, x) at `window` of the shard; yield what is ready to write.
 
         Raises:
@@ -105,14 +107,17 @@ class ShardEncoder:
         """
         if window.clipped(self._extent) != window or window.empty:
             raise StoreProblem(f"A sub-tile at {window} lies outside its shard {self._extent}.")
-        if pixels.shape != (self._bands, *window.shape_yx):
+        last_band = first_band + len(pixels)
+        if pixels.shape[1:] != window.shape_yx or not 0 <= first_band < last_band <= self._bands:
             raise StoreProblem(
-                f"A sub-tile of shape {pixels.shape} does not fit {self._bands} bands at {window}."
+                f"A sub-tile of shape {pixels.shape} from band {first_band} on does not fit"
+                f" {self._bands} bands at {window}."
             )
         size = self._chunk
-        for cy in range(window.y0 // size, -(-window.y1 // size)):
-            for cx in range(window.x0 // size, -(-window.x1 // size)):
-                yield from self._feed_chunk(cy, cx, window, pixels)
+        for band, plane in enumerate(pixels, first_band):
+            for cy in range(window.y0 // size, -(-window.y1 // size)):
+                for cx in range(window.x0 // size, -(-window.x1 // size)):
+                    yield from self._feed_chunk((band, cy, cx), window, plane)
 
     def finish(self) -> bytes:
         """Return the shard's tail: index and checksum.
@@ -126,27 +131,25 @@ class ShardEncoder:
         return body + struct.pack("<I", google_crc32c.value(body))
 
     def _feed_chunk(
-        self, cy: int, cx: int, window: Window, pixels: NDArray[np.float32]
+        self, place: tuple[int, int, int], window: Window, plane: NDArray[np.float32]
     ) -> Iterator[bytes]:
-        size = self._chunk
+        size, (_, cy, cx) = self._chunk, place
         whole = Window(cy * size, cx * size, (cy + 1) * size, (cx + 1) * size)
         inside = whole.clipped(self._extent)
         part = window.clipped(inside)
-        block, filled = self._waiting.pop((cy, cx), (None, 0))
+        block, filled = self._waiting.pop(place, (None, 0))
         if block is None:
-            block = np.full((self._bands, size, size), np.nan, FLOAT32)
-        rows, columns = part.shifted(-whole.y0, -whole.x0).slices()
-        source_rows, source_columns = part.shifted(-window.y0, -window.x0).slices()
-        block[:, rows, columns] = pixels[:, source_rows, source_columns]
+            block = np.full((size, size), np.nan, FLOAT32)
+        target = part.shifted(-whole.y0, -whole.x0).slices()
+        block[target] = plane[part.shifted(-window.y0, -window.x0).slices()]
         count = part.shape_yx[0] * part.shape_yx[1]
         self._missing_px -= count
         if filled + count < inside.shape_yx[0] * inside.shape_yx[1]:
-            self._waiting[cy, cx] = (block, filled + count)
+            self._waiting[place] = (block, filled + count)
             return
-        for band in range(self._bands):
-            if np.isnan(block[band, 0, 0]) and np.isnan(block[band]).all():
-                continue
-            data = compress(block[band])
-            self._index[band, cy, cx] = self._offset, len(data)
-            self._offset += len(data)
-            yield data
+        if np.isnan(block[0, 0]) and np.isnan(block).all():
+            return
+        data = compress(block)
+        self._index[place] = self._offset, len(data)
+        self._offset += len(data)
+        yield data

@@ -36,8 +36,8 @@ COMPLETE = "landloom:complete"
 DEFAULT_SHARD = 2048
 DEFAULT_CHUNK = 512
 
-type SubTile = tuple[Window, NDArray[np.float32]]
-"""A window in array pixels and its pixels (band, y, x)."""
+type SubTile = tuple[Window, NDArray[np.float32]] | tuple[Window, NDArray[np.float32], int]
+"""A window in array pixels, its pixels (band, y, x), and which band is first where some are."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,9 @@ class CubeStore:
     def write_shard(self, time_index: int, iy: int, ix: int, subtiles: Iterable[SubTile]) -> None:
         """Write one shard from its sub-tiles as they come; it appears at once or not at all.
 
-        Sub-tiles cover the shard's part of the array exactly once, in any order. Their windows are
-        in array pixels. Memory is that of the inner chunks not yet complete, not of the shard.
+        Sub-tiles cover the shard's part of the array, band by band or all bands at once, exactly
+        once and in any order. Their windows are in array pixels. Memory is that of the inner chunks
+        not yet complete, not of the shard.
 
         Raises:
             StoreProblem: Sub-tiles do not fit or do not cover the shard, or writing failed.
@@ -178,8 +179,8 @@ class CubeStore:
         encoder = ShardEncoder(len(self.bands), self.shard, self.chunk, window.shape_yx)
 
         def stream() -> Iterator[bytes]:
-            for place, pixels in subtiles:
-                yield from encoder.feed(place.shifted(-window.y0, -window.x0), pixels)
+            for place, *pixels in subtiles:
+                yield from encoder.feed(place.shifted(-window.y0, -window.x0), *pixels)
             yield encoder.finish()
 
         uri = self._shard_uri(time_index, iy, ix)
