@@ -50,6 +50,7 @@ class EmbeddedStore:
     """Where the running process is noted down, for the next `up` or `down`."""
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _process: ProcessRecord | None = field(default=None, init=False)
+    _given_up: bool = field(default=False, init=False)
 
     @property
     def identities(self) -> Identities:
@@ -81,11 +82,17 @@ class EmbeddedStore:
             self._start()
             if self._ready(READY_SECONDS):
                 return outcome
+            if self._given_up:
+                raise SetupProblem("The object store was ended while it was starting.")
         self.end()
         raise SetupProblem(
             f"The object store did not start; its log says: {self._log_tail()}",
             suggestion=f"The whole log is {self.log}.",
         )
+
+    def give_up(self) -> None:
+        """Make an `ensure` that is under way in another thread end soon, without success."""
+        self._given_up = True
 
     def alive(self) -> bool:
         """Whether the process still runs."""
@@ -120,17 +127,20 @@ class EmbeddedStore:
         # Killed between starting the store and noting it down: its arguments give it away.
         return next(_serving(self.config.config_option), None)
 
+    def is_current(self) -> bool:
+        """Whether the store was last started with this very configuration."""
+        try:
+            return self._fingerprint_file.read_text() == self.config.fingerprint
+        except OSError:
+            return False
+
     def bound_log(self) -> None:
         """Start the log over once it is very long; the store goes on appending to it."""
         if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG_BYTES:
             os.truncate(self.log, 0)
 
     def _adopt(self, left: ProcessRecord) -> bool:
-        try:
-            same = self._fingerprint_file.read_text() == self.config.fingerprint
-        except OSError:
-            same = False
-        if not same:
+        if not self.is_current():
             return False
         self._process = left
         self.reload()
@@ -168,7 +178,7 @@ class EmbeddedStore:
         )
         token = str(time.time_ns()).encode()
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.alive():
+        while time.monotonic() < deadline and self.alive() and not self._given_up:
             if _stores(client, self.bucket, token):
                 return True
             time.sleep(_POLL_SECONDS)

@@ -1,0 +1,42 @@
+"""`landloom models`: handed on to the engine, in a process of its own that may import torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+cli = typer.Typer(
+    help="Model files and recipes: add, list, check.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_HAND_ON = {"ignore_unknown_options": True}
+Arguments = Annotated[list[str] | None, typer.Argument(metavar="ARGUMENTS", show_default=False)]
+
+
+@cli.command("add", context_settings=_HAND_ON, add_help_option=False)
+def add(arguments: Arguments = None) -> None:
+    """Register a model file, so that recipes that name its URL find it without a network."""
+    _hand_on("add", arguments)
+
+
+@cli.command("list", context_settings=_HAND_ON, add_help_option=False)
+def list_models(arguments: Arguments = None) -> None:
+    """List recipes and registered models, and what about them nobody has verified."""
+    _hand_on("list", arguments)
+
+
+@cli.command("check", context_settings=_HAND_ON, add_help_option=False)
+def check(arguments: Arguments = None) -> None:
+    """Load a model file and say what it takes and gives."""
+    _hand_on("check", arguments)
+
+
+def _hand_on(verb: str, arguments: list[str] | None) -> None:
+    command = [sys.executable, "-m", "landloom.raster.models", verb, *(arguments or [])]
+    ended = subprocess.run(command, check=False)  # noqa: S603 - our own module
+    raise typer.Exit(ended.returncode)

@@ -1,0 +1,324 @@
+"""`landloom up`: the store, then the API, until somebody asks for the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import uvicorn
+from pydantic import SecretStr
+
+from landloom.errors import SetupProblem
+from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
+from landloom.server.app import create_app
+from landloom.server.settings import Settings
+from landloom.server.storage.environment import (
+    StorageAccess,
+    ca_environment,
+    storage_environment,
+)
+from landloom.server.storage.layout import UserStorage
+from landloom.stack.connection import write_connection
+from landloom.stack.identities import ADMIN
+from landloom.stack.instance import BUCKET, Instance, Ports
+from landloom.stack.ports import GRPC_OFFSET, is_free, pick, require_free
+from landloom.stack.storeadmin import EmbeddedStoreAdmin
+from landloom.stack.tls import ServerTls, ensure_tls
+from landloom.stack.weed import LOOPBACK, StorePorts
+
+_WATCH_SECONDS = 0.5
+_GOODBYE_SECONDS = 5
+"""What open requests get to finish."""
+
+_LARGEST_OLD_LOG_BYTES = 16 << 20
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line says."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int | None = None
+    s3_port: int | None = None
+    tls: bool = False
+    tls_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a user wants to know once everything is up."""
+
+    api_url: str
+    s3_url: str
+    data: str
+    connection_file: str
+    store: str
+    """started, adopted or restarted."""
+    ca_file: str | None = None
+
+
+def run(options: UpOptions, announce: Callable[[Announcement], None]) -> None:
+    """Run the platform in this process until SIGTERM or Ctrl-C.
+
+    Args:
+        options: What to start, and where.
+        announce: Called once, when the API answers.
+
+    Raises:
+        SetupProblem: Something on this machine is in the way.
+    """
+    instance = Instance.at(options.data)
+    instance.prepare()
+    with instance.lock():
+        _log_to(instance.log_file)
+        asyncio.run(_Platform(instance, options).run(announce))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handlers: the platform has one end, not two."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Platform:
+    """Everything that lives between the start and the end of one `up`."""
+
+    def __init__(self, instance: Instance, options: UpOptions) -> None:
+        self._instance = instance
+        self._options = options
+        self._ports = _ports(instance, options)
+        self._store = instance.store(self._ports.store)
+        self._ending = asyncio.Event()
+
+    async def run(self, announce: Callable[[Announcement], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        try:
+            with _listen(self._options.host, self._ports.api) as listener:
+                await self._run(listener, announce)
+        finally:
+            await asyncio.to_thread(self._store.end)
+            _log.info("ended")
+
+    def _end(self) -> None:
+        self._ending.set()
+        self._store.give_up()
+
+    async def _run(self, listener: socket.socket, announce: Callable[[Announcement], None]) -> None:
+        self._ports = await asyncio.to_thread(self._free_ports)
+        self._store = self._instance.store(self._ports.store)
+        self._instance.keep(self._ports)
+        tls = self._tls()
+        outcome = await asyncio.to_thread(self._store.ensure)
+        _log.info("object store %s on port %d", outcome, self._ports.store.s3)
+        settings = self._settings(tls)
+        admin = EmbeddedStoreAdmin(self._store)
+        bootstrap = await ensure_admin(settings, admin)
+        await self._write_connection(settings, bootstrap, admin)
+        server = _Server(self._uvicorn_config(settings, admin, tls))
+        announcement = Announcement(
+            api_url=settings.public_url,
+            s3_url=settings.s3_endpoint,
+            data=str(self._instance.folder),
+            connection_file=str(self._instance.connection_file),
+            store=outcome,
+            ca_file=str(tls.authority) if tls else None,
+        )
+        await self._serve(server, listener, lambda: announce(announcement))
+
+    async def _serve(
+        self, server: _Server, listener: socket.socket, announce: Callable[[], None]
+    ) -> None:
+        serving = asyncio.create_task(_serve(server, listener))
+        watching = asyncio.create_task(self._watch_store())
+        announcing = asyncio.create_task(_when_started(server, announce))
+        ending = asyncio.create_task(self._until_the_end())
+        try:
+            done, _ = await asyncio.wait(
+                {serving, watching, ending}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            server.should_exit = True
+            for task in (watching, announcing, ending):
+                task.cancel()
+            # The API goes first: its last requests still find the store.
+            await asyncio.gather(serving, watching, announcing, ending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _until_the_end(self) -> None:
+        await self._ending.wait()
+
+    async def _watch_store(self) -> None:
+        """Start the store again whenever it dies.
+
+        Raises:
+            SetupProblem: It does not come up again.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if not self._store.alive():
+                _log.error("the object store has died; starting it again")
+                await asyncio.to_thread(self._store.ensure)
+                _log.info("the object store is up again")
+            self._store.bound_log()
+
+    def _free_ports(self) -> Ports:
+        """Make sure that nobody else sits on the store's ports, and return the ones to use."""
+        store = self._ports.store
+        left = self._store.left_behind()
+        if left is not None:
+            if self._store.is_current():
+                return self._ports  # its ports are taken by itself
+            self._store.end()
+        require_free(store.s3, host=LOOPBACK, option="--s3-port", with_grpc=True)
+        inner = {store.master, store.volume, store.filer}
+        if all(is_free(port) and is_free(port + GRPC_OFFSET) for port in inner):
+            return self._ports
+        # Nobody but the store itself knows these: others do as well.
+        taken = {self._ports.api, store.s3, store.s3 + GRPC_OFFSET}
+        master, volume, filer = pick(3, with_grpc=True, taken=taken)
+        return replace(self._ports, store=StorePorts(master, volume, filer, store.s3))
+
+    def _tls(self) -> ServerTls | None:
+        if not self._options.tls:
+            return None
+        return ensure_tls(self._instance.tls_folder, self._options.host, self._options.tls_names)
+
+    def _settings(self, tls: ServerTls | None) -> Settings:
+        secret = self._store.config.secret
+        return Settings(
+            data_dir=self._instance.folder,
+            public_url=_url(self._options.host, self._ports.api, secure=tls is not None),
+            s3_endpoint=self._store.config.endpoint_url,
+            bucket=BUCKET,
+            admin_access_key=SecretStr(secret.access_key(ADMIN)),
+            admin_secret_key=SecretStr(secret.secret_key(ADMIN)),
+            ca_bundle=tls.bundle if tls else None,
+        )
+
+    async def _write_connection(
+        self, settings: Settings, bootstrap: Bootstrap, admin: EmbeddedStoreAdmin
+    ) -> None:
+        place = UserStorage(settings.bucket, bootstrap.org_id, bootstrap.user_id)
+        keys = await admin.ensure_user(
+            bootstrap.user_id, bucket=settings.bucket, read_write=place.writable_prefixes
+        )
+        access = StorageAccess(
+            endpoint_url=settings.s3_endpoint,
+            region=settings.s3_region,
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
+            bucket=settings.bucket,
+            user_path=place.user_path,
+            shared_path=place.shared_path,
+            warehouse_path=place.warehouse_path,
+        )
+        variables = {
+            "LANDLOOM_URL": settings.public_url,
+            "WHEROBOTS_API_KEY": bootstrap.api_key,
+            **storage_environment(access, self._instance.profile_folder),
+            **ca_environment(settings.ca_bundle),
+        }
+        write_connection(self._instance.connection_file, variables)
+
+    def _uvicorn_config(
+        self, settings: Settings, admin: EmbeddedStoreAdmin, tls: ServerTls | None
+    ) -> uvicorn.Config:
+        return uvicorn.Config(
+            create_app(settings, admin),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            ssl_certfile=tls.leaf.certificate if tls else None,
+            ssl_keyfile=str(tls.leaf.key) if tls else None,
+        )
+
+
+async def _serve(server: _Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:  # uvicorn's way of saying that the app's start-up failed
+        raise SetupProblem(
+            "The API did not start.", suggestion="Its log, server.log in the data folder, says why."
+        ) from error
+
+
+async def _when_started(server: _Server, announce: Callable[[], None]) -> None:
+    await server.up.wait()
+    announce()
+
+
+def _ports(instance: Instance, options: UpOptions) -> Ports:
+    """Return the kept ports, or new ones, with those that the command line names put in."""
+    kept = Ports.read(instance.settings_file)
+    if kept is None:
+        master, volume, filer, s3 = pick(4, with_grpc=True)
+        taken = {master, volume, filer, s3}
+        taken |= {port for port in (options.port, options.s3_port) if port}
+        (api,) = pick(1, with_grpc=False, taken=taken)
+        kept = Ports(api, StorePorts(master, volume, filer, s3))
+    if options.s3_port is not None:
+        kept = replace(kept, store=replace(kept.store, s3=options.s3_port))
+    return replace(kept, api=options.port) if options.port is not None else kept
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen at once, so that a port that is taken is known before anything is started."""
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise SetupProblem(
+            f"{host!r} is not an address of this machine.", suggestion="Name one with --host."
+        ) from error
+    with socket.socket(address[0], socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address[4])
+            listener.listen(2048)
+        except OSError as error:
+            raise SetupProblem(
+                f"The API cannot listen on port {port} of {host} ({error.strerror}).",
+                suggestion="End what uses it, or name another with --port.",
+            ) from error
+        yield listener
+
+
+def _url(host: str, port: int, *, secure: bool) -> str:
+    reached = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - a comparison
+    name = f"[{reached}]" if ":" in reached else reached
+    return f"{'https' if secure else 'http'}://{name}:{port}"
+
+
+def _log_to(path: Path) -> None:
+    """Send this process's log to the file; a very long old one makes room first."""
+    if path.exists() and path.stat().st_size > _LARGEST_OLD_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    logging.basicConfig(
+        filename=path,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    path.chmod(0o600)
