@@ -81,9 +81,11 @@ def ensure_leaf(authority: Identity, leaf: Identity, names: Iterable[str]) -> bo
     if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{authority.key} is not an elliptic-curve key")
     key = ec.generate_private_key(ec.SECP256R1())
+    # OpenSSL compares names without case: one like the issuer's would look self-signed.
+    subject = _name("Landloom server")
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _builder(_name("landloom"), issuer.subject, key, LEAF_LIFE)
+        _builder(subject, issuer.subject, key, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)

@@ -46,7 +46,7 @@ def read_connection(path: Path) -> dict[str, str]:
             suggestion="Start the platform with `landloom up --data DIR`, which writes it.",
         ) from error
     found = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, separator, value = line.partition("=")
         if separator and _NAME.fullmatch(name.strip()):
             found[name.strip()] = _unquoted(value.strip())

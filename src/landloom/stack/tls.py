@@ -57,7 +57,7 @@ def ensure_tls(
     authority = Identity(folder / "ca.pem", folder / "ca.key")
     leaf = Identity(folder / "server.pem", folder / "server.key")
     bundle = folder / "bundle.pem"
-    ensure_authority(authority, "Landloom")
+    ensure_authority(authority, "Landloom authority")
     ensure_leaf(authority, leaf, wanted)
     write_private(bundle, _bundle(authority.certificate, bundle, environ))
     return ServerTls(leaf, authority.certificate, bundle)

@@ -173,7 +173,7 @@ def write_config(config: WeedConfig) -> None:
     private_folder(config.sockets)
     authority = Identity(config.config / "ca.pem", config.config / "ca.key")
     leaf = Identity(config.config / "store.pem", config.config / "store.key")
-    ensure_authority(authority, "Landloom store")
+    ensure_authority(authority, "Landloom store authority")
     ensure_leaf(authority, leaf, ["localhost", LOOPBACK])
     write_private(config.config / "security.toml", _security(config, authority, leaf))
 
