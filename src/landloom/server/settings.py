@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     default_region: str = KNOWN_REGIONS[0]
     allowed_regions: tuple[str, ...] = KNOWN_REGIONS
     default_runtime: str = "tiny"
+    enabled_runtimes: tuple[str, ...] = ()
+    """Runtimes that may be asked for; empty is all of them."""
     versions: Annotated[dict[str, str], Field(min_length=1)] = {
         "latest": "1.0.0",
         "preview": "1.0.0",

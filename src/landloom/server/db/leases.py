@@ -15,12 +15,12 @@ from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from landloom.server.db.base import Base, Identified, Leased
+from landloom.server.db.base import Base, Identified, Leased, OfOrganization
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 
 
-class LeasedRow(Base, Identified, Leased):
+class LeasedRow(Base, Identified, OfOrganization, Leased):
     """A table of work: what runs and workflows have in common."""
 
     __abstract__ = True
@@ -78,6 +78,10 @@ class Leases[Row: LeasedRow]:
             )
         )
         return lease if _changed(taken) else None
+
+    async def read(self, session: AsyncSession, lease: Lease) -> Row | None:
+        """Return the leased row, or None where the lease is lost."""
+        return (await session.scalars(select(self._table).where(self.holds(lease)))).first()
 
     async def renew(self, session: AsyncSession, leases: Sequence[Lease]) -> Renewal:
         """Renew these leases, and tell which are lost and which rows are to be cancelled."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, event, make_url, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
@@ -28,7 +28,12 @@ class Database:
     def __init__(self, url: str) -> None:
         """Make the engine; the folder of an SQLite file is made too, for its owner only."""
         parsed = make_url(url)
-        self._engine = create_async_engine(parsed, pool_pre_ping=parsed.drivername != "sqlite")
+        self._engine = create_async_engine(
+            parsed,
+            # What a statement carries must not show up in an error's text.
+            hide_parameters=True,
+            pool_pre_ping=parsed.get_backend_name() != "sqlite",
+        )
         if parsed.get_backend_name() == "sqlite":
             if parsed.database:
                 Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,6 +67,11 @@ class Database:
         async with self._engine.connect() as connection:
             await connection.run_sync(_upgrade)
             await connection.commit()
+
+    async def ping(self) -> None:
+        """Ask the database something."""
+        async with self._engine.connect() as connection:
+            await connection.execute(select(1))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -98,6 +108,8 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    # As everywhere else.
+    cursor.execute("PRAGMA case_sensitive_like=ON")
     cursor.close()
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from landloom.server.accounts.tables import User
-from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
+from landloom.server.db.base import ID_LENGTH, Base, Identified
 from landloom.server.db.leases import LeasedRow
 
 
-class Run(LeasedRow, OfOrganization):
+class Run(LeasedRow):
     """A job run; while it waits, its row is its place in the queue."""
 
     __tablename__ = "runs"

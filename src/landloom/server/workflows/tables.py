@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from landloom.server.db.base import OfOrganization
 from landloom.server.db.leases import LeasedRow
 
 
-class Workflow(LeasedRow, OfOrganization):
+class Workflow(LeasedRow):
     """A raster workflow; while it waits, its row is its place in the queue."""
 
     __tablename__ = "workflows"

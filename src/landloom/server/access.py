@@ -1,0 +1,121 @@
+"""Around every request: its id, a bound on its body, one log line, and the last resort.
+
+Plain ASGI, outside of everything else, so that no answer can leave without its id.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from landloom.errors import LandloomError, TooLarge
+from landloom.server.kit.ids import new_id
+from landloom.server.problems import error_response_body
+
+type Scope = MutableMapping[str, Any]
+type Message = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
+type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_ID: Final = "X-Request-Id"
+_GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""An area of interest may come inline; larger ones belong in a file."""
+_UNLOGGED: Final = {"/health"}
+
+_log = structlog.get_logger("landloom.access")
+
+
+class Access:
+    """Wraps the application."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Request(scope, receive, send)
+        with structlog.contextvars.bound_contextvars(request_id=request.id):
+            await request.serve(self._app)
+
+
+class _Request:
+    """One request on its way."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self._headers.get(REQUEST_ID.lower().encode(), b"")
+        self.id = given.decode() if _GIVEN_ID.fullmatch(given) else new_id()
+        self._status = 0
+        self._received = 0
+        scope.setdefault("state", {})["request_id"] = self.id
+
+    async def serve(self, app: App) -> None:
+        begun = time.perf_counter()
+        try:
+            length = self._headers.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > _MAX_BODY_BYTES:
+                raise _too_large()
+            await app(self._scope, self._counted_receive, self._marked_send)
+        except Exception as problem:
+            if not isinstance(problem, LandloomError):
+                _log.exception("request failed", path=self._scope["path"])
+            if self._status:
+                raise
+            await self._answer(problem)
+        finally:
+            if self._scope["path"] not in _UNLOGGED:
+                _log.info(
+                    "request",
+                    method=self._scope["method"],
+                    path=self._scope["path"],
+                    status=self._status,
+                    milliseconds=round(1000 * (time.perf_counter() - begun), 1),
+                )
+
+    async def _counted_receive(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > _MAX_BODY_BYTES:
+            raise _too_large()
+        return message
+
+    async def _marked_send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [
+                *message.get("headers", []),
+                (REQUEST_ID.encode(), self.id.encode()),
+            ]
+        await self._send(message)
+
+    async def _answer(self, problem: Exception) -> None:
+        status, body = error_response_body(problem, path=self._scope["path"], request_id=self.id)
+        start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ],
+        }
+        await self._marked_send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"The request is larger than {_MAX_BODY_BYTES // 1024**2} MiB.",
+        suggestion="Put large things into a file in USER_S3_PATH and send its URL.",
+    )

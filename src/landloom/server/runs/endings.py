@@ -1,0 +1,112 @@
+"""How a run can end, and what each end is called."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from landloom.errors import LandloomError
+from landloom.server.launchers.base import Observation
+from landloom.server.runs.states import AppStatus, EventCode, RunStatus
+
+_TIMEOUT: Final = re.compile("time-?out", re.IGNORECASE)
+_SIGNALLED: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A final status with its reason."""
+
+    status: RunStatus
+    code: EventCode | None
+    message: str = ""
+    exit_code: int | None = None
+    timed_out: bool = False
+    app_status: AppStatus = AppStatus.DESTROYED
+    meta: dict[str, Any] | None = field(default=None)
+
+    @classmethod
+    def cancelled(cls) -> Self:
+        """Return the end of a run that was cancelled; the event tells who asked already."""
+        return cls(RunStatus.CANCELLED, None)
+
+
+def ending_of(seen: Observation, timeout_seconds: int) -> Ending:
+    """Return the end of a workload that has exited."""
+    meta = _span(seen)
+    if seen.reason == "timeout":
+        return Ending(
+            RunStatus.FAILED,
+            EventCode.RUN_FAIL_EXEC,
+            f"timeout: the run was ended after its {timeout_seconds} seconds.",
+            exit_code=seen.exit_code,
+            timed_out=True,
+            meta=meta,
+        )
+    if seen.reason == "cancelled":
+        return Ending(RunStatus.CANCELLED, None, exit_code=seen.exit_code)
+    if seen.exit_code == 0:
+        return Ending(
+            RunStatus.COMPLETED,
+            EventCode.RUN_COMPLETE_EXEC,
+            "The script ended well.",
+            exit_code=0,
+            meta=meta,
+        )
+    return Ending(
+        RunStatus.FAILED,
+        EventCode.RUN_FAIL_EXEC,
+        f"The script ended with exit code {seen.exit_code}{_signal_name(seen.exit_code)}.",
+        exit_code=seen.exit_code,
+        meta=meta,
+    )
+
+
+def lost() -> Ending:
+    """Return the end of a workload that vanished with its runner."""
+    return Ending(
+        RunStatus.FAILED,
+        EventCode.RUN_FAIL_EXEC,
+        "The process that supervised the script is gone; what was left of the run was ended.",
+    )
+
+
+def not_started(sentence: str) -> Ending:
+    """Return the end of a run that was ready and could not be started."""
+    # Clients take any failure whose message has this word for a run that took too long.
+    return Ending(
+        RunStatus.FAILED,
+        EventCode.RUN_FAIL_EXEC,
+        _TIMEOUT.sub("time limit", sentence),
+        app_status=AppStatus.DEPLOY_FAILED,
+    )
+
+
+def not_prepared(problem: LandloomError) -> Ending:
+    """Return the end of a run whose script or packages could not be had."""
+    return Ending(
+        RunStatus.FAILED,
+        EventCode.RUN_FAIL_PREPARE,
+        _TIMEOUT.sub("time limit", str(problem)),
+        app_status=AppStatus.PREPARE_FAILED,
+    )
+
+
+def _span(seen: Observation) -> dict[str, Any] | None:
+    if seen.started_at is None or seen.ended_at is None:
+        return None
+    return {
+        "start_timestamp": int(seen.started_at.timestamp()),
+        "end_timestamp": int(seen.ended_at.timestamp()),
+    }
+
+
+def _signal_name(exit_code: int | None) -> str:
+    if exit_code is None or exit_code <= _SIGNALLED:
+        return ""
+    try:
+        return f" (killed by {signal.Signals(exit_code - _SIGNALLED).name})"
+    except ValueError:
+        return ""

@@ -1,0 +1,301 @@
+"""Runs as a queue: which may start, and each from PENDING to its end.
+
+Every step is load, work without a session, apply under the lease; and every step may be repeated
+by another process that finds the row where this one left it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from landloom.errors import LandloomError
+from landloom.server.accounts import repository as accounts
+from landloom.server.db.leases import Lease, Leases, Renewal
+from landloom.server.db.session import Database
+from landloom.server.kit.clock import now
+from landloom.server.kit.ids import new_id
+from landloom.server.launchers.base import Launcher, Observation
+from landloom.server.launchers.capacity import Capacity, Demand
+from landloom.server.logs.base import LogStore
+from landloom.server.runs import repository
+from landloom.server.runs.endings import Ending, ending_of, lost, not_prepared, not_started
+from landloom.server.runs.preparation import Preparation, RunWork, run_work
+from landloom.server.runs.states import AppStatus, EventCode, RunStatus
+from landloom.server.runs.tables import Run
+from landloom.server.settings import Settings
+
+_LOOK_AHEAD: Final = 50
+"""Rows of the queue that are looked at in one go."""
+
+_MAX_ADOPTED: Final = 1000
+
+type CancelWorkflows = Callable[[AsyncSession, str], Awaitable[Callable[[], None]]]
+"""Asks for the end of a run's workflows; what it returns is to be called after the commit."""
+
+_log = structlog.get_logger("landloom.runs")
+
+
+class RunQueue:
+    """Takes runs in order, as far as the machine has room, and drives each to its end."""
+
+    name = "run"
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        launcher: Launcher,
+        logs: LogStore,
+        preparation: Preparation,
+        capacity: Capacity,
+        cancel_workflows: CancelWorkflows,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._launcher = launcher
+        self._logs = logs
+        self._preparation = preparation
+        self._capacity = capacity
+        self._cancel_workflows = cancel_workflows
+        self._leases = Leases(Run, owner=settings.instance, seconds=settings.lease_seconds)
+        self._demands: dict[str, Demand] = {}
+
+    async def free_own(self) -> None:
+        """Give back what this server held before it was killed."""
+        async with self._database.writing(None) as session:
+            await self._leases.give_back_all(session)
+
+    async def take(self, held: Collection[str]) -> Sequence[Lease]:
+        """Take runs that lost their server, then as many of those that wait as have room."""
+        self._demands = {each: self._demands[each] for each in held if each in self._demands}
+        async with self._database.reading(None) as session:
+            adopted = await self._leases.free(
+                session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=sorted(held)
+            )
+            waiting = await self._leases.free(
+                session, RunStatus.PENDING, limit=_LOOK_AHEAD, but=sorted(held)
+            )
+        running = [*self._demands.values(), *map(self._demand, adopted)]
+        admitted = self._capacity.admit([self._demand(row) for row in waiting], running)
+        if not adopted and not admitted:
+            return []
+        taken = []
+        async with self._database.writing(None) as session:
+            for status, demands in (
+                (RunStatus.RUNNING, [self._demand(row) for row in adopted]),
+                (RunStatus.PENDING, admitted),
+            ):
+                for demand in demands:
+                    lease = await self._leases.take(session, demand.id, status)
+                    if lease is not None:
+                        self._demands[demand.id] = demand
+                        taken.append(lease)
+        return taken
+
+    async def renew(self, leases: Sequence[Lease]) -> Renewal:
+        """Renew these leases."""
+        async with self._database.writing(None) as session:
+            return await self._leases.renew(session, leases)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Free a run."""
+        async with self._database.writing(None) as session:
+            await self._leases.give_back(session, lease)
+
+    async def give_up(self, lease: Lease, problem: Exception) -> None:
+        """End a run that the server itself fails on."""
+        del problem  # It is in the server's log, and may quote what is not the user's to read.
+        directory = self._directory(lease)
+        with suppress(LandloomError):
+            await self._launcher.cancel(directory)
+        await self._end(lease, not_started("The server failed on this run; its log says why."))
+
+    async def drive(self, lease: Lease, cancelled: asyncio.Event) -> None:
+        """See a run from where it stands to its end."""
+        async with self._database.reading(None) as session:
+            row = await self._leases.read(session, lease)
+            run = run_work(row) if row is not None else None
+        if run is None or RunStatus(run.status).final:
+            return
+        if run.cancel_requested_at is not None:
+            cancelled.set()
+        directory = self._directory(lease)
+        seen = await self._launcher.observe(directory)
+        if seen.state == "absent":
+            if not await self._start(lease, run, directory, cancelled):
+                return
+            seen = await self._launcher.observe(directory)
+        elif run.status == RunStatus.PENDING and not await self._mark_running(lease, run):
+            return
+        await self._follow(lease, run, directory, seen, cancelled)
+
+    async def _start(
+        self, lease: Lease, run: RunWork, directory: Path, cancelled: asyncio.Event
+    ) -> bool:
+        """Prepare and start; say whether there is something to follow."""
+        if run.status == RunStatus.PENDING and not await self._mark_preparing(lease, run):
+            return False
+        preparing = asyncio.ensure_future(self._preparation.prepare(run, directory))
+        try:
+            workload, lines = await _unless(cancelled, preparing)
+            await self._logs.append(directory, list(lines))
+        except _CancelledFirst:
+            await self._end(lease, Ending.cancelled())
+            return False
+        except LandloomError as problem:
+            await self._tell_installer_output(directory, problem)
+            await self._end(lease, not_prepared(problem))
+            return False
+        if run.status == RunStatus.PENDING and not await self._mark_running(lease, run):
+            return False
+        try:
+            await self._launcher.start(workload)
+        except LandloomError as problem:
+            await self._launcher.sweep(directory)
+            await self._end(lease, not_started(f"The run could not be started: {problem.message}"))
+            return False
+        return True
+
+    async def _follow(
+        self,
+        lease: Lease,
+        run: RunWork,
+        directory: Path,
+        seen: Observation,
+        cancelled: asyncio.Event,
+    ) -> None:
+        """Wait for the end; pass on a cancel once."""
+        told = False
+        while seen.state in {"running", "absent"}:
+            if cancelled.is_set() and not told:
+                await self._launcher.cancel(directory)
+                told = True
+            await _pause(self._settings.poll_seconds, None if told else cancelled)
+            seen = await self._launcher.observe(directory)
+        if seen.state == "lost":
+            await self._launcher.sweep(directory)
+            await self._end(lease, lost())
+            return
+        await self._end(lease, ending_of(seen, run.payload.timeout_seconds))
+
+    async def _mark_preparing(self, lease: Lease, run: RunWork) -> bool:
+        at = now()
+        allotment = self._preparation.allot(run.payload.runtime)
+        async with self._database.writing(None) as session:
+            held = await self._leases.write(
+                session,
+                lease,
+                Run.status == RunStatus.PENDING,
+                app_id=new_id(),
+                app_status=AppStatus.PREPARING,
+                app_created_at=at,
+                updated_at=at,
+            )
+            if not held:
+                return False
+            repository.add_event(
+                session, run.id, EventCode.APP_START_CREATION, "The run is being prepared."
+            )
+            if allotment.is_clamped:
+                size = allotment.runtime
+                repository.add_event(
+                    session,
+                    run.id,
+                    EventCode.RUN_RUNTIME_CLAMPED,
+                    f"The runtime {size.name!r} is larger than this machine; the run gets"
+                    f" {size.cpus:g} cores and {size.memory_bytes / 2**30:.1f} GiB.",
+                )
+        return True
+
+    async def _mark_running(self, lease: Lease, run: RunWork) -> bool:
+        """Set RUNNING; refuse where a cancel came first, or the lease is lost."""
+        at = now()
+        async with self._database.writing(None) as session:
+            held = await self._leases.write(
+                session,
+                lease,
+                Run.status == RunStatus.PENDING,
+                status=RunStatus.RUNNING,
+                started_at=at,
+                app_status=AppStatus.READY,
+                updated_at=at,
+            )
+            if held:
+                repository.add_event(
+                    session, run.id, EventCode.RUN_START_EXEC, "The script was started."
+                )
+        return held
+
+    async def _end(self, lease: Lease, ending: Ending) -> None:
+        """Publish how a run ended, and take back all it was given."""
+        at = now()
+        async with self._database.writing(None) as session:
+            held = await self._leases.write(
+                session,
+                lease,
+                Run.status.in_((RunStatus.PENDING, RunStatus.RUNNING)),
+                status=ending.status,
+                timed_out=ending.timed_out,
+                exit_code=ending.exit_code,
+                completed_at=at,
+                app_status=ending.app_status,
+                updated_at=at,
+            )
+            if held and ending.code is not None:
+                repository.add_event(
+                    session, lease.row_id, ending.code, ending.message, ending.meta
+                )
+            await accounts.revoke_keys_of_run(session, lease.row_id)
+            tell_workflows = await self._cancel_workflows(session, lease.row_id)
+        tell_workflows()
+        if held:
+            _log.info("run ended", status=ending.status, exit_code=ending.exit_code)
+
+    async def _tell_installer_output(self, directory: Path, problem: LandloomError) -> None:
+        """Put what an installer printed before it failed into the run's log."""
+        lines: Any = getattr(problem, "lines", ())
+        if lines:
+            await self._logs.append(directory, list(lines))
+
+    def _demand(self, row: Run) -> Demand:
+        size = self._preparation.allot(row.runtime).runtime
+        return Demand(row.id, size.cpus, size.memory_bytes)
+
+    def _directory(self, lease: Lease) -> Path:
+        return self._settings.workloads_dir / lease.row_id
+
+
+class _CancelledFirst(Exception):
+    """The end was asked for before the work was done."""
+
+
+async def _unless[T](cancelled: asyncio.Event, work: asyncio.Future[T]) -> T:
+    """Wait for `work`, or stop it when `cancelled` is set first."""
+    waiting = asyncio.ensure_future(cancelled.wait())
+    either: set[asyncio.Future[Any]] = {work, waiting}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise _CancelledFirst
+        return work.result()
+    finally:
+        waiting.cancel()
+        if not work.done():
+            work.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await work
+
+
+async def _pause(seconds: float, woken: asyncio.Event | None) -> None:
+    if woken is None:
+        await asyncio.sleep(seconds)
+        return
+    with suppress(TimeoutError):
+        await asyncio.wait_for(woken.wait(), seconds)

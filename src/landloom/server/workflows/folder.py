@@ -1,0 +1,103 @@
+"""What server and raster worker tell each other by files in the workflow's folder.
+
+`request.json` goes in; `progress.jsonl` grows; `result.json` is published whole at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from landloom.wire.enums import WorkflowStatus
+from landloom.wire.model import WireModel
+from landloom.wire.progress import ProgressEvent
+from landloom.wire.results import WorkflowError, WorkflowResult
+
+REQUEST: Final = "request.json"
+PROGRESS: Final = "progress.jsonl"
+RESULT: Final = "result.json"
+_TAIL_BYTES: Final = 64 * 1024
+
+
+class Outcome(WireModel):
+    """What a worker says at its end."""
+
+    status: WorkflowStatus
+    result: WorkflowResult | None = None
+    error: WorkflowError | None = None
+
+
+def write_request(directory: Path, *, workflow_id: str, output_uri: str, request: Any) -> Path:
+    """Write what the worker is to do; return the file's path."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / REQUEST
+    temporary = path.with_suffix(".tmp")
+    body = {"id": workflow_id, "output_uri": output_uri, "request": request}
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(body, file)
+    temporary.replace(path)
+    return path
+
+
+def read_outcome(directory: Path) -> Outcome | None:
+    """Return what the worker said at its end, or None where it said nothing that makes sense."""
+    try:
+        outcome = Outcome.model_validate_json((directory / RESULT).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return outcome if outcome.status.final else None
+
+
+def last_progress(directory: Path) -> ProgressEvent | None:
+    """Return the newest event."""
+    try:
+        with (directory / PROGRESS).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return None
+    return next(filter(None, map(_event, reversed(lines))), None)
+
+
+@dataclass(slots=True)
+class ProgressReader:
+    """Reads events as they are written."""
+
+    directory: Path
+    after: int = -1
+    """Events up to this `seq` are skipped."""
+    _offset: int = 0
+
+    def read(self) -> list[ProgressEvent]:
+        """Return the events that came since the last call; a line counts once it is whole."""
+        try:
+            with (self.directory / PROGRESS).open("rb") as file:
+                file.seek(self._offset)
+                block = file.read()
+        except OSError:
+            return []
+        whole = block[: block.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return list(self._new(whole))
+
+    def _new(self, block: bytes) -> Iterator[ProgressEvent]:
+        for line in block.splitlines():
+            event = _event(line)
+            if event is not None and event.seq > self.after:
+                self.after = event.seq
+                yield event
+
+
+def _event(line: bytes) -> ProgressEvent | None:
+    try:
+        return ProgressEvent.model_validate_json(line)
+    except ValidationError:
+        return None

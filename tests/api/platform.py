@@ -1,0 +1,173 @@
+"""A platform for tests: the real application on loopback, over a store that is a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from landloom.errors import Forbidden, NotFound
+from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
+from landloom.server.app import create_app
+from landloom.server.settings import Settings
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.layout import UserStorage
+
+
+@dataclass
+class FolderStore:
+    """An object store in a folder: buckets are folders, and users have prefixes."""
+
+    root: Path
+    rights: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+    async def ensure_bucket(self, name: str) -> None:
+        (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    async def ensure_user(
+        self, user_id: str, *, bucket: str, read_write: Sequence[str]
+    ) -> Credentials:
+        self.rights[f"key-{user_id}"] = (bucket, tuple(read_write))
+        return Credentials(f"key-{user_id}", f"secret-{user_id}")
+
+    async def download(
+        self, credentials: Credentials, bucket: str, key: str, destination: Path
+    ) -> None:
+        allowed_bucket, prefixes = self.rights[credentials.access_key]
+        if bucket != allowed_bucket or not key.startswith(prefixes):
+            raise Forbidden(f"No right to read s3://{bucket}/{key}.")
+        source = self.root / bucket / key
+        if not source.is_file():
+            raise NotFound(f"There is no object s3://{bucket}/{key}.")
+        await asyncio.to_thread(shutil.copyfile, source, destination)
+
+
+@dataclass
+class Platform:
+    """A running platform and its admin's client."""
+
+    settings: Settings
+    store: FolderStore
+    admin: Bootstrap
+    url: str
+    client: httpx.Client
+
+    @property
+    def storage(self) -> UserStorage:
+        return UserStorage(self.settings.bucket, self.admin.org_id, self.admin.user_id)
+
+    def upload(self, name: str, text: str) -> str:
+        """Put a script into the admin's folder; return its URI."""
+        path = self.store.root / self.settings.bucket / self.storage.private_prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return self.storage.user_path + name
+
+    def submit(self, script: str, **payload: Any) -> dict[str, Any]:
+        """Upload and submit a script; return the run."""
+        source = {"uri": self.upload(f"script-{time.monotonic_ns()}.py", script)}
+        if "args" in payload:
+            source["args"] = payload.pop("args")
+        body = {"name": "test-run", "runtime": "micro", "runPython": source, **payload}
+        answer = self.client.post("/runs", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/runs/{run_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def finished(self, run_id: str, seconds: float = 30) -> dict[str, Any]:
+        return eventually(
+            lambda: self.run(run_id),
+            lambda run: run["status"] not in {"PENDING", "RUNNING"},
+            seconds,
+        )
+
+    def lines(self, run_id: str) -> list[str]:
+        """Return all lines of a run's log, page by page."""
+        cursor, lines = 0, []
+        while True:
+            page = self.client.get(
+                f"/runs/{run_id}/logs", params={"cursor": cursor, "size": 1000}
+            ).json()
+            lines += [item["raw"] for item in page["items"]]
+            if page["next_page"] is None:
+                return lines
+            cursor = page["next_page"]
+
+    def codes(self, run_id: str) -> list[str]:
+        app = self.run(run_id)["kubeApp"]
+        return [event["code"] for event in app["events"]] if app else []
+
+
+def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
+    """Look until it is good; fail with what was seen last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if good(seen):
+            return seen
+        assert time.monotonic() < deadline, f"not in {seconds} s; last seen: {seen}"
+        time.sleep(0.02)
+
+
+def make_settings(data_dir: Path, **changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "data_dir": data_dir,
+        "cpus": 2,
+        "memory_bytes": 8 << 30,
+        "s3_endpoint": "http://127.0.0.1:9",
+        **changes,
+    }
+    return Settings(_env_file=None, **values)
+
+
+@contextlib.contextmanager
+def platform(data_dir: Path, **changes: Any) -> Iterator[Platform]:
+    """Run a platform on a data folder, new or used."""
+    store = FolderStore(data_dir / "store")
+    with _listening() as (sockets, url):
+        settings = make_settings(data_dir, public_url=url, **changes)
+        admin = asyncio.run(ensure_admin(settings, store, api_key=_kept_key(data_dir)))
+        (data_dir / "test.key").write_text(admin.api_key)
+        app = create_app(settings, store, objects=store)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2, access_log=False)
+        )
+        thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
+        thread.start()
+        eventually(lambda: server.started or not thread.is_alive(), bool)
+        assert server.started, "the server did not start"
+        with httpx.Client(base_url=url, headers={"X-API-Key": admin.api_key}, timeout=20) as client:
+            try:
+                yield Platform(settings, store, admin, url, client)
+            finally:
+                server.should_exit = True
+                thread.join(20)
+                assert not thread.is_alive(), "the server did not stop"
+
+
+def _kept_key(data_dir: Path) -> str:
+    kept = data_dir / "test.key"
+    return kept.read_text() if kept.exists() else ""
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[tuple[list[Any], str]]:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        yield [listener], f"http://{host}:{port}"
