@@ -112,22 +112,35 @@ def _canonical(kind: Any, found: Any, parent: str | None) -> Any:
 
     wkls itself builds a region's code from this spelling, so a name there would find nothing.
     """
-    rows = found.to_dicts()
+    rows = _rows(found)
     *above, token = found.chain
-    short = _squeeze(token)
-    if len(rows) == 1 and rows[0]["subtype"] in {"country", "dependency"}:
-        short = rows[0]["country"].lower()
-    elif len(rows) == 1 and rows[0]["subtype"] == "region" and rows[0]["region"]:
-        short = rows[0]["region"].partition("-")[2].lower()
+    code = _code(rows[0]) if len(rows) == 1 else ""
+    short = code or _squeeze(token)
     if not short or short == token:
         return found
     shortened = kind([*above, short], _parent_id=parent)
-    same = {row["id"] for row in shortened.to_dicts()} == {row["id"] for row in rows}
-    return shortened if same else found
+    if code or {row["id"] for row in _rows(shortened)} == {row["id"] for row in rows}:
+        return shortened
+    return found
+
+
+def _code(row: dict[str, Any]) -> str:
+    """Return the code of a country or a region as it stands in a chain; "" for other places."""
+    if row["subtype"] in {"country", "dependency"}:
+        return str(row["country"]).lower()
+    if row["subtype"] == "region" and row["region"]:
+        return str(row["region"]).partition("-")[2].lower()
+    return ""
+
+
+def _rows(place: Any) -> list[dict[str, Any]]:
+    """Return what a place stands for; asked once, where `to_dicts` asks anew each time."""
+    rows: list[dict[str, Any]] = place._materialize().to_pylist()
+    return rows
 
 
 def _only_id(place: Any) -> str:
-    rows = place.to_dicts()
+    rows = _rows(place)
     if len(rows) != 1:
         raise PlaceNotFound(
             f"{_spell(place.chain)} means {len(rows)} places; name one of them first"
@@ -136,11 +149,12 @@ def _only_id(place: Any) -> str:
 
 
 def _no_such_place(tried: Any, chain: list[str], key: str) -> str:
-    message = f"no place called {key!r} in {_spell(chain)}"
     similar = [] if tried is None else tried._get_suggestions(key)
-    if similar:
-        return f"{message}; similar: {', '.join(similar)}"
-    return f"{message}; find names with {_spell(chain)}.search({_squeeze(key) or 'name'!r})"
+    return (
+        f"no place called {key!r} in {_spell(chain)}"
+        + (f"; similar: {', '.join(similar)}" if similar else "")
+        + f"; find names with {_spell(chain)}.search({_squeeze(key) or 'name'!r})"
+    )
 
 
 def _name_public_endpoint(bootstrap: Any) -> None:

@@ -1,0 +1,184 @@
+"""Overlays from wheels made here: uv itself, the real base environment, and no network."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from landloom.server.launchers import dependencies
+from landloom.server.launchers.dependencies import (
+    DependencyProblem,
+    prepare_overlay,
+    requirements_of,
+)
+
+PYTHON = Path(sys.executable)
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in [name for name in os.environ if name.startswith("UV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+
+    def make(name, version, code="", requires=()):
+        info = f"{name}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
+        files = {
+            f"{name}/__init__.py": code,
+            f"{info}/METADATA": metadata,
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        }
+        files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+        with zipfile.ZipFile(wheels / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            for path, text in files.items():
+                archive.writestr(path, text)
+
+    return make
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    async def prepare(*requirements, **options):
+        return await prepare_overlay(
+            requirements, python=PYTHON, cache_dir=tmp_path / "cache", **options
+        )
+
+    return prepare
+
+
+def pypi(name, version=None):
+    return {"sourceType": "PYPI", "libraryName": name, "libraryVersion": version}
+
+
+class TestRequirements:
+    def test_a_bare_version_is_exactly_that_and_a_specifier_stays(self):
+        wanted = [pypi("pandas", "1.5.3"), pypi("numpy", ">=1,<2"), pypi("attrs"), pypi("six", "")]
+        assert requirements_of(wanted) == ("attrs", "numpy>=1,<2", "pandas==1.5.3", "six")
+
+    def test_a_file_is_refused_by_name(self):
+        with pytest.raises(DependencyProblem, match=r"s3://b/x\.whl' is a file"):
+            requirements_of([{"sourceType": "FILE", "filePath": "s3://b/x.whl"}])
+
+    @pytest.mark.parametrize(
+        ("name", "version"),
+        [
+            ("-r/etc/passwd", None),
+            ("a b", None),
+            ("a @ file:///etc", None),
+            ("a", "1; python_version > '3'"),
+            ("a", "1\n-r x"),
+        ],
+    )
+    def test_what_is_no_name_or_version_never_reaches_the_installer(self, name, version):
+        with pytest.raises(DependencyProblem, match="is not a package"):
+            requirements_of([pypi(name, version)])
+
+
+class TestOverlay:
+    async def test_none_wanted_needs_none(self, prepare):
+        assert (await prepare()).folder is None
+
+    async def test_is_importable_over_the_base(self, prepare, wheel):
+        wheel("landloom_demo", "1.0", "import psutil\nwords = 'from the overlay'")
+        overlay = await prepare("landloom-demo==1.0")
+        assert any("landloom-demo==1.0" in line for line in overlay.lines)
+        printed = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", "import landloom_demo; print(landloom_demo.words)"],
+            env={"PYTHONPATH": str(overlay.folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert printed.stdout == "from the overlay\n"
+
+    async def test_is_made_once_for_the_same_requirements(self, prepare, wheel):
+        wheel("landloom_demo", "1.0")
+        first = await prepare("landloom-demo")
+        wheel("landloom_demo", "2.0")
+        again = await prepare("landloom-demo")
+        assert (again.folder, again.lines) == (first.folder, ())
+
+    async def test_made_twice_at_a_time_is_published_once_and_leaves_no_rest(
+        self, prepare, wheel, tmp_path
+    ):
+        wheel("landloom_demo", "1.0")
+        one, two = await asyncio.gather(prepare("landloom-demo"), prepare("landloom-demo"))
+        assert one.folder == two.folder
+        assert list((tmp_path / "cache" / "overlays").iterdir()) == [one.folder]
+
+    async def test_leaves_out_what_the_base_has(self, prepare, wheel):
+        wheel("psutil", psutil.__version__)
+        wheel("landloom_demo", "1.0", requires=["psutil>=1"])
+        overlay = await prepare("landloom-demo")
+        assert not (overlay.folder / "psutil").exists()
+        assert (await prepare("psutil")).folder is None
+
+    async def test_shares_no_file_with_the_installers_cache(self, prepare, wheel):
+        wheel("landloom_demo", "1.0")
+        overlay = await prepare("landloom-demo")
+        assert (overlay.folder / "landloom_demo" / "__init__.py").stat().st_nlink == 1
+
+
+class TestProblems:
+    async def test_a_version_that_does_not_exist_is_told_in_the_installers_words(
+        self, prepare, wheel, tmp_path
+    ):
+        wheel("landloom_demo", "1.0")
+        with pytest.raises(DependencyProblem) as problem:
+            await prepare("landloom-demo==99.1")
+        assert "landloom-demo==99.1 cannot be installed: Because" in problem.value.message
+        assert any("there is no version" in line for line in problem.value.lines)
+        assert list((tmp_path / "cache" / "overlays").iterdir()) == []
+
+    async def test_one_that_the_base_cannot_bear_is_called_a_conflict(self, prepare, wheel):
+        wheel("psutil", "0.1")
+        with pytest.raises(DependencyProblem, match="conflicts with the base environment"):
+            await prepare("psutil==0.1")
+
+    async def test_a_package_that_cannot_be_imported_fails_before_the_script(self, prepare, wheel):
+        wheel("landloom_demo", "1.0", "raise RuntimeError('built for another numpy')")
+        with pytest.raises(DependencyProblem, match="built for another numpy"):
+            await prepare("landloom-demo")
+
+    async def test_package_code_meets_no_secret_of_the_server(self, prepare, wheel, monkeypatch):
+        monkeypatch.setenv("LANDLOOM_ADMIN_SECRET_KEY", "x")
+        wheel(
+            "landloom_demo",
+            "1.0",
+            "import os\nassert 'LANDLOOM_ADMIN_SECRET_KEY' not in os.environ",
+        )
+        assert (await prepare("landloom-demo")).folder
+
+    async def test_an_installer_that_hangs_is_ended(self, prepare, wheel, tmp_path):
+        marker = tmp_path / "pid"
+        code = (
+            f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+        )
+        wheel("landloom_demo", "1.0", code)
+        with pytest.raises(DependencyProblem, match="took longer than 3 seconds"):
+            await prepare("landloom-demo", timeout_seconds=3)
+        assert not psutil.pid_exists(int(marker.read_text()))
+
+
+def test_the_drawing_around_a_reason_is_taken_off():
+    lines = [
+        "  \u00d7 No solution found when resolving dependencies:",
+        "  \u2570\u2500\u25b6 Because there is no version of a==9 and you require a==9, we can",
+        "      conclude that your requirements are unsatisfiable.",
+    ]
+    assert dependencies._sentence(lines) == (
+        "Because there is no version of a==9 and you require a==9, we can conclude that your "
+        "requirements are unsatisfiable."
+    )
