@@ -1,0 +1,1 @@
+"""Scenes for a place that has none: real pixels and real cloud shapes, moved there."""
