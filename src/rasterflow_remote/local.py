@@ -22,8 +22,9 @@ class LocalBackend:
     ) -> tuple[str, WorkflowResult]:
         """Do the work; see `Backend.run`. Ctrl-C ends it between two tiles."""
         try:
-            from landloom.raster import workflow  # noqa: PLC0415 - heavy, and an optional extra
+            # Heavy, and an optional extra.
             from landloom.raster.settings import EngineSettings  # noqa: PLC0415
+            from landloom.raster.workflow import run  # noqa: PLC0415
         except ModuleNotFoundError as missing:
             raise WorkflowError(
                 f"There is no server (LANDLOOM_URL is not set) and no engine here: {missing}.",
@@ -33,7 +34,7 @@ class LocalBackend:
         identity = _new_id()
         settings = EngineSettings.from_environment()
         settings = settings.writing_to(f"{settings.output_uri}{identity}/")
-        return identity, workflow.run(request, settings=settings, seed=identity, show=show)
+        return identity, run(request, settings=settings, seed=identity, show=show)
 
 
 def _new_id() -> str:

@@ -39,12 +39,13 @@ class EngineSettings:
         catalog = env.get("LANDLOOM_CATALOG")
         data = Path(platformdirs.user_data_dir("landloom"))
         managed = env.get("USER_S3_PATH")
-        local = (Path.cwd() / "landloom-output").as_posix()
+        folder = f"{managed.rstrip('/')}/rasterflow" if managed else str(Path.cwd() / "rasterflow")
+        output = env.get("LANDLOOM_OUTPUT") or folder
         return cls(
             workers=_positive(env, "LANDLOOM_WORKERS", available_cores()),
             catalog=Path(catalog) if catalog else None,
             models=Path(env.get("LANDLOOM_MODELS") or data / "models"),
-            output_uri=env.get("LANDLOOM_OUTPUT") or f"{(managed or local).rstrip('/')}/rasterflow/",
+            output_uri=f"{output.rstrip('/')}/",
             shard=_positive(env, "LANDLOOM_SHARD", 2048),
         )
 
