@@ -123,6 +123,9 @@ def _field_problem(error: Any) -> FieldProblem:
     where, *path = [str(part) for part in error["loc"]] or [""]
     if where not in {"body", "query", "path", "header"}:
         path = [where, *path]
+    if where == "query":
+        # A repeated parameter is numbered inside; clients know one name.
+        path = path[:1]
     if error["type"] == "json_invalid":
         return FieldProblem(None, "The body is not JSON.")
     field = ".".join(part for part in path if part) or None

@@ -1,0 +1,170 @@
+"""What `POST /runs` takes, and what it makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.platform import Platform
+
+
+@pytest.fixture
+def body(api: Platform) -> dict[str, Any]:
+    # No such object: these runs fail quickly, and nothing here looks at how they end.
+    return {"runPython": {"uri": api.storage.user_path + "absent.py"}}
+
+
+def refused(api: Platform, body: dict[str, Any], field: str | None, **query: str) -> None:
+    answer = api.client.post("/runs", json=body, params=query)
+    assert answer.status_code == 422, answer.text
+    errors = answer.json()["errors"]
+    assert {error["code"] for error in errors} == {"INVALID_INPUT_ERROR"}
+    assert field in [error.get("field") for error in errors], errors
+
+
+class TestNormalisedPayload:
+    def test_defaults_are_filled_in(self, api: Platform, body: dict[str, Any]) -> None:
+        answer = api.client.post("/runs", json=body)
+        assert answer.status_code == 201
+        run = answer.json()
+        assert run["name"] == f"run-{run['id']}"
+        assert run["region"] == "aws-us-west-2"
+        assert run["payload"] == {
+            "runtime": "tiny",
+            "version": "latest",
+            "runPython": {"uri": body["runPython"]["uri"], "args": []},
+            "runJar": None,
+            "environment": {
+                "sparkDriverDiskGB": None,
+                "sparkExecutorDiskGB": None,
+                "sparkConfigs": {},
+                "dependencies": [],
+            },
+            "name": run["name"],
+            "timeoutSeconds": 3600,
+            "region": "aws-us-west-2",
+        }
+        assert run["triggeredBy"]["id"] == api.admin.user_id
+        assert run["triggeredBy"]["roles"][0]["policies"][0]["effect"] == "ALLOW"
+
+    def test_null_means_absent(self, api: Platform, body: dict[str, Any]) -> None:
+        body |= dict.fromkeys(
+            ("runtime", "name", "version", "runJar", "timeoutSeconds", "environment")
+        )
+        run = api.client.post("/runs", json=body).json()
+        assert run["payload"]["timeoutSeconds"] == 3600
+        assert run["payload"]["environment"]["dependencies"] == []
+
+    def test_unknown_fields_are_ignored(self, api: Platform, body: dict[str, Any]) -> None:
+        assert api.client.post("/runs", json=body | {"colour": "red"}).status_code == 201
+
+    def test_old_runtime_spellings_become_new(self, api: Platform, body: dict[str, Any]) -> None:
+        run = api.client.post("/runs", json=body | {"runtime": "XLARGE"}).json()
+        assert run["payload"]["runtime"] == "x-large"
+
+    def test_a_timeout_beyond_the_limit_is_lowered(
+        self, api: Platform, body: dict[str, Any]
+    ) -> None:
+        run = api.client.post("/runs", json=body | {"timeoutSeconds": 10**9}).json()
+        assert run["payload"]["timeoutSeconds"] == 24 * 3600
+
+    def test_spaces_around_the_uri_are_trimmed(self, api: Platform, body: dict[str, Any]) -> None:
+        uri = body["runPython"]["uri"]
+        run = api.client.post("/runs", json={"runPython": {"uri": f" {uri}"}}).json()
+        assert run["payload"]["runPython"]["uri"] == uri
+
+    def test_dependencies_are_understood_by_their_keys(
+        self, api: Platform, body: dict[str, Any]
+    ) -> None:
+        body["environment"] = {
+            "sparkConfigs": {"spark.x": "1"},
+            "dependencies": [
+                {"libraryName": "pandas", "libraryVersion": ">=2,<3"},
+                {"sourceType": "PYPI", "libraryName": "rich", "libraryVersion": ""},
+                {"filePath": "s3://a/b/Code.WHL"},
+                {"sourceType": "FILE", "filePath": "s3://a/b/c.json"},
+            ],
+        }
+        run = api.client.post("/runs", json=body).json()
+        environment = run["payload"]["environment"]
+        assert environment["sparkConfigs"] == {"spark.x": "1"}
+        assert environment["dependencies"] == [
+            {"sourceType": "PYPI", "libraryName": "pandas", "libraryVersion": ">=2,<3"},
+            {"sourceType": "PYPI", "libraryName": "rich", "libraryVersion": None},
+            {"sourceType": "FILE", "filePath": "s3://a/b/Code.WHL", "fileType": "PYTHON_WHEEL"},
+            {"sourceType": "FILE", "filePath": "s3://a/b/c.json", "fileType": "OTHER"},
+        ]
+
+    def test_a_region_of_the_query_is_taken(self, api: Platform, body: dict[str, Any]) -> None:
+        run = api.client.post("/runs", json=body, params={"region": "aws-eu-west-1"}).json()
+        assert (run["region"], run["payload"]["region"]) == ("aws-eu-west-1",) * 2
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"name": "short"}, "name"),
+            ({"name": "x" * 256}, "name"),
+            ({"name": "with a space"}, "name"),
+            ({"name": "newline-at-end\n"}, "name"),
+            ({"runtime": "gigantic"}, "runtime"),
+            ({"version": "0.0.1"}, "version"),
+            ({"timeoutSeconds": 0}, "timeoutSeconds"),
+            ({"timeoutSeconds": -5}, "timeoutSeconds"),
+            ({"timeoutSeconds": "soon"}, "timeoutSeconds"),
+            ({"runPython": None}, None),
+            ({"runJar": {"uri": "s3://landloom/a/b.jar"}}, None),
+            ({"runPython": {"uri": "https://example.org/x.py"}}, "runPython.uri"),
+            ({"runPython": {"uri": "s3://bucket-only"}}, "runPython.uri"),
+            ({"runPython": {"uri": "s3://elsewhere/x.py"}}, "runPython.uri"),
+            ({"runPython": {"uri": "s3://landloom/other-org/data/x.py"}}, "runPython.uri"),
+            ({"environment": {"sparkConfigs": {"a": 1}}}, "environment.sparkConfigs.a"),
+        ],
+    )
+    def test_with_the_field_that_is_wrong(
+        self, api: Platform, body: dict[str, Any], change: dict[str, Any], field: str | None
+    ) -> None:
+        refused(api, body | change, field)
+
+    @pytest.mark.parametrize("args", [["\0"], [1], "text", ["\ud800"]])
+    def test_arguments_that_no_process_can_be_given(
+        self, api: Platform, body: dict[str, Any], args: Any
+    ) -> None:
+        body["runPython"]["args"] = args
+        answer = api.client.post("/runs", content=__import__("json").dumps(body))
+        assert answer.status_code == 422, answer.text
+
+    @pytest.mark.parametrize(
+        "dependency",
+        [
+            {"libraryName": "not a name"},
+            {"libraryName": "-x"},
+            {"libraryName": "x", "libraryVersion": "--index-url=http://evil"},
+            {"libraryName": "x", "libraryVersion": "1.0 ; os_name"},
+            {"filePath": "s3://a/b.txt"},
+            {"filePath": "s3://a/b"},
+            {"sourceType": "GIT", "libraryName": "x"},
+            {},
+            "pandas",
+        ],
+    )
+    def test_dependencies_that_are_none(
+        self, api: Platform, body: dict[str, Any], dependency: Any
+    ) -> None:
+        body["environment"] = {"dependencies": [dependency]}
+        assert api.client.post("/runs", json=body).status_code == 422
+
+    def test_an_unknown_region(self, api: Platform, body: dict[str, Any]) -> None:
+        refused(api, body, "region", region="moon-1")
+
+    def test_what_is_not_json(self, api: Platform) -> None:
+        answer = api.client.post("/runs", content=b"{", headers={"content-type": "text/json"})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["code"] == "INVALID_INPUT_ERROR"
+
+    def test_every_wrong_field_is_listed(self, api: Platform, body: dict[str, Any]) -> None:
+        answer = api.client.post("/runs", json=body | {"name": "x", "timeoutSeconds": 0})
+        fields = [error["field"] for error in answer.json()["errors"]]
+        assert fields == ["name", "timeoutSeconds"]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from landloom.errors import NotFound, Unavailable
+from landloom.server.launchers.base import Observation
+from landloom.server.runs.endings import ending_of, lost, not_prepared, not_started
+from landloom.server.runs.states import EventCode, RunStatus
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def exited(code: int, reason: str = "exited") -> Observation:
+    return Observation("exited", AT, AT, code, reason)  # type: ignore[arg-type]
+
+
+class TestEndings:
+    @pytest.mark.parametrize(
+        ("seen", "status", "code"),
+        [
+            (exited(0), RunStatus.COMPLETED, EventCode.RUN_COMPLETE_EXEC),
+            (exited(1), RunStatus.FAILED, EventCode.RUN_FAIL_EXEC),
+            (exited(137), RunStatus.FAILED, EventCode.RUN_FAIL_EXEC),
+            (exited(143, "timeout"), RunStatus.FAILED, EventCode.RUN_FAIL_EXEC),
+            # A script that ends well on SIGTERM was cancelled all the same.
+            (exited(0, "cancelled"), RunStatus.CANCELLED, None),
+            (exited(0, "timeout"), RunStatus.FAILED, EventCode.RUN_FAIL_EXEC),
+        ],
+    )
+    def test_status_and_event(
+        self, seen: Observation, status: RunStatus, code: EventCode | None
+    ) -> None:
+        ending = ending_of(seen, 60)
+        assert (ending.status, ending.code) == (status, code)
+
+    def test_only_a_timeout_says_timeout(self) -> None:
+        assert "timeout" in ending_of(exited(143, "timeout"), 60).message
+        others = [
+            ending_of(exited(137), 60),
+            lost(),
+            not_started("Connect TimeOut, and a time-out."),
+            not_prepared(Unavailable("Read timeout on endpoint")),
+        ]
+        assert not any("timeout" in each.message.lower() for each in others)
+
+    def test_a_signal_is_named(self) -> None:
+        assert "SIGKILL" in ending_of(exited(137), 60).message
+
+    def test_what_could_not_be_had_is_told_with_the_way_out(self) -> None:
+        ending = not_prepared(NotFound("No x.py.", suggestion="Upload it."))
+        assert ending.message == "No x.py. Upload it."
