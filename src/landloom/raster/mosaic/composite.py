@@ -31,6 +31,17 @@ def median(stack: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
+@compiled
+def drop_missing(stack: NDArray[np.float32], valid: NDArray[np.uint8]) -> None:
+    """Set `valid` (scene, y, x) to 0 where `stack` has no value."""
+    count, height, width = stack.shape
+    for i in range(count):
+        for y in range(height):
+            for x in range(width):
+                value = stack[i, y, x]
+                valid[i, y, x] &= value == value  # noqa: PLR0124 - NaN
+
+
 @lru_cache(maxsize=64)
 def sorting_network(count: int) -> NDArray[np.int64]:
     """Return the pairs (i, j), i < j, whose compare-exchanges in turn sort `count` values."""

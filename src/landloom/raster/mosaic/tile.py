@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landloom.errors import Cancelled, SceneReadFailed
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
-from landloom.raster.mosaic.composite import median
+from landloom.raster.mosaic.composite import drop_missing, median
 from landloom.raster.mosaic.read import Raster, RasterReader, RasterReadError, shared_reader
 from landloom.raster.mosaic.warp import (
     CoordinateMap,
@@ -153,20 +153,22 @@ class _Shard:
     def _layer(self, layer: Layer) -> Iterator[SubTile]:
         scenes, keep = self._masks(layer)
         self._report.scenes += len(scenes)
-        valid = keep.astype(np.bool_) if layer.counted else None
+        valid = keep.copy() if layer.counted else None
+        side = self._task.subtile
+        buffer = np.empty(len(scenes) * side * side, np.float32)
         for band in range(layer.bands):
             sources = self._sources([scene.bands[band] for scene in scenes], scenes)
             for tile in tiles(self._window.shape_yx, self._task.subtile):
                 if self._cancelled():
                     raise Cancelled("The mosaic was cancelled.")
                 rows, columns = tile.window.slices()
-                stack = np.full((len(scenes), *tile.window.shape_yx), np.nan, np.float32)
+                height, width = tile.window.shape_yx
+                stack = buffer[: len(scenes) * height * width].reshape(len(scenes), height, width)
                 for number, source in enumerate(sources):
-                    if source is not None:
-                        mask = np.ascontiguousarray(keep[number, rows, columns])
-                        self._warp(source, tile.window, mask, stack[number])
+                    mask = keep[number, rows, columns]
+                    self._warp(source, tile.window, mask, stack[number])
                 if valid is not None:
-                    valid[:, rows, columns] &= ~np.isnan(stack)
+                    drop_missing(stack, valid[:, rows, columns])
                 plane = median(stack)
                 self._filled[rows, columns] &= ~np.isnan(plane)
                 yield self._placed(tile.window), plane[None], layer.first_band + band
@@ -249,17 +251,22 @@ class _Shard:
 
     def _warp(
         self,
-        source: _Source,
+        source: _Source | None,
         window: Window,
         keep: NDArray[np.uint8],
         out: NDArray[np.float32],
     ) -> None:
-        """Fill `out` with a sub-tile (shard pixels) of one scene's band; NaN stays elsewhere."""
+        """Fill `out` with a sub-tile (shard pixels) of one scene's band, NaN where it has none."""
+        if source is None:
+            out[:] = np.nan
+            return
         nodata = source.asset.nodata
         nodata = source.raster.nodata if nodata is None else nodata
         missing = float("nan") if nodata is None else float(nodata)
         if source.nodes is None:
             target = source.part.shifted(*source.shift).clipped(window)
+            if target != window:
+                out[:] = np.nan
             if not target.empty:
                 place = target.shifted(-window.y0, -window.x0).slices()
                 have = target.shifted(-source.shift[0], -source.shift[1])

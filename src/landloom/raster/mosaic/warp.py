@@ -142,13 +142,12 @@ def warp_nearest(
         How many pixels of `out` are not 0.
     """
     height, width = out.shape
+    at_x, at_y = np.empty(width), np.empty(width)
     count = 0
     for y in range(height):
-        ky, fy = _cell(offset_yx[0] + y)
+        _place_row(columns, rows, offset_yx, y, at_x, at_y)
         for x in range(width):
-            kx, fx = _cell(offset_yx[1] + x)
-            sx = _between(columns, ky, kx, fy, fx)
-            sy = _between(rows, ky, kx, fy, fx)
+            sx, sy = at_x[x], at_y[x]
             out[y, x] = 0
             if not _inside(sy, sx, full_yx):
                 continue
@@ -193,39 +192,49 @@ def warp_bilinear(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and
         out: Filled in place.
     """
     height, width = out.shape
+    at_x, at_y, wx, wy = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    left, top = np.empty(width, np.int64), np.empty(width, np.int64)
     for y in range(height):
-        ky, fy = _cell(offset_yx[0] + y)
+        # Row by row in passes: the arithmetic becomes vector code, only the gather stays scalar.
+        _place_row(columns, rows, offset_yx, y, at_x, at_y)
         for x in range(width):
-            out[y, x] = np.float32(np.nan)
+            whole_x, whole_y = np.floor(at_x[x] - 0.5), np.floor(at_y[x] - 0.5)
+            left[x], top[x] = np.int64(whole_x), np.int64(whole_y)
+            wx[x], wy[x] = at_x[x] - 0.5 - whole_x, at_y[x] - 0.5 - whole_y
+        for x in range(width):
             if keep[y, x] == 0:
+                out[y, x] = np.float32(np.nan)
                 continue
-            kx, fx = _cell(offset_yx[1] + x)
-            sx = _between(columns, ky, kx, fy, fx)
-            sy = _between(rows, ky, kx, fy, fx)
-            if not _inside(sy, sx, full_yx):
-                continue
-            value = _interpolate(source, source_yx, full_yx, sy, sx, nodata)
-            if value == value:  # noqa: PLR0124 - NaN
-                out[y, x] = _finished(value, add, integer)
+            value = math.nan
+            if 0 <= top[x] < full_yx[0] - 1 and 0 <= left[x] < full_yx[1] - 1:
+                row, column = top[x] - source_yx[0], left[x] - source_yx[1]
+                a, b = float(source[row, column]), float(source[row, column + 1])
+                c, d = float(source[row + 1, column]), float(source[row + 1, column + 1])
+                if a != nodata and b != nodata and c != nodata and d != nodata:  # noqa: PLR1714
+                    upper, lower = a + (b - a) * wx[x], c + (d - c) * wx[x]
+                    value = upper + (lower - upper) * wy[x]
+            if value != value and _inside(at_y[x], at_x[x], full_yx):  # noqa: PLR0124 - NaN
+                corner = (top[x], left[x])
+                value = _interpolate_some(source, source_yx, full_yx, corner, wy[x], wx[x], nodata)
+            out[y, x] = _finished(value, add, integer)
 
 
 @compiled
-def _interpolate(
+def _interpolate_some(
     source: NDArray[np.generic],
     source_yx: tuple[int, int],
     full_yx: tuple[int, int],
-    sy: float,
-    sx: float,
+    corner: tuple[int, int],
+    wy: float,
+    wx: float,
     nodata: float,
 ) -> float:
-    """Return the bilinear value at a point, NaN where no pixel around it has one."""
-    left, top = math.floor(sx - 0.5), math.floor(sy - 0.5)
-    wx, wy = sx - 0.5 - left, sy - 0.5 - top
+    """Return the value of those pixels that are there; NaN if they weigh nothing."""
     total, weights = 0.0, 0.0
     for dy in range(2):
-        row = top + dy
+        row = corner[0] + dy
         for dx in range(2):
-            column = left + dx
+            column = corner[1] + dx
             if 0 <= row < full_yx[0] and 0 <= column < full_yx[1]:
                 value = float(source[row - source_yx[0], column - source_yx[1]])
                 if value != nodata and value == value:  # noqa: PLR0124 - NaN
@@ -254,26 +263,41 @@ def copy_aligned(
 
 @compiled
 def _finished(value: float, add: float, integer: bool) -> np.float32:  # noqa: FBT001 - compiled
+    """Round, add and clip; NaN stays NaN."""
     if integer:
-        value = math.floor(value + 0.5)
+        value = np.floor(value + 0.5)
     if add != 0.0:
-        value = max(value + add, 0.0)
+        value = np.maximum(value + add, 0.0)
     return np.float32(value)
 
 
 @compiled
-def _cell(place: int) -> tuple[int, float]:
-    """Return the lattice cell of an output pixel's centre and how far in it lies, 0 to 1."""
-    cell = place // LATTICE_PX
-    return cell, (place - cell * LATTICE_PX + 0.5) / LATTICE_PX
-
-
-@compiled
-def _between(nodes: NDArray[np.float64], ky: int, kx: int, fy: float, fx: float) -> float:
-    above = nodes[ky, kx] * (1.0 - fx) + nodes[ky, kx + 1] * fx
-    below = nodes[ky + 1, kx] * (1.0 - fx) + nodes[ky + 1, kx + 1] * fx
-    between: float = above * (1.0 - fy) + below * fy
-    return between
+def _place_row(
+    columns: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    offset_yx: tuple[int, int],
+    y: int,
+    at_x: NDArray[np.float64],
+    at_y: NDArray[np.float64],
+) -> None:
+    """Fill `at_x`, `at_y` with the source coordinates of the pixel centres of one output row."""
+    place = offset_yx[0] + y
+    ky = place // LATTICE_PX
+    fy = (place - ky * LATTICE_PX + 0.5) / LATTICE_PX
+    width, x = len(at_x), 0
+    while x < width:
+        kx = (offset_yx[1] + x) // LATTICE_PX
+        first = kx * LATTICE_PX - offset_yx[1]
+        end = min(width, first + LATTICE_PX)
+        x0 = columns[ky, kx] + (columns[ky + 1, kx] - columns[ky, kx]) * fy
+        x1 = columns[ky, kx + 1] + (columns[ky + 1, kx + 1] - columns[ky, kx + 1]) * fy
+        y0 = rows[ky, kx] + (rows[ky + 1, kx] - rows[ky, kx]) * fy
+        y1 = rows[ky, kx + 1] + (rows[ky + 1, kx + 1] - rows[ky, kx + 1]) * fy
+        for i in range(x, end):
+            fx = (i - first + 0.5) / LATTICE_PX
+            at_x[i] = x0 + (x1 - x0) * fx
+            at_y[i] = y0 + (y1 - y0) * fx
+        x = end
 
 
 @compiled
