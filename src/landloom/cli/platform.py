@@ -10,7 +10,7 @@ import typer
 from landloom.errors import SetupProblem
 
 if TYPE_CHECKING:
-    from landloom.stack.up import Announcement, UpOptions
+    from landloom.stack.announcement import Announcement, UpOptions
 
 DataFolder = Annotated[
     Path, typer.Option("--data", help="The folder that holds everything.", show_default=False)
@@ -39,9 +39,8 @@ def up(
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start the platform: API, object store, database, job runner."""
+    from landloom.stack.announcement import UpOptions
     from landloom.stack.detach import answer_problem, answer_ready, start_detached
-    from landloom.stack.up import UpOptions
-    from landloom.stack.up import run as run_platform
 
     if tls_name and not tls:
         raise SetupProblem("--tls-name needs --tls.")
@@ -49,6 +48,8 @@ def up(
     if detach:
         _print_up(start_detached(data, _arguments(options)), detached=True)
         return
+    from landloom.stack.up import run as run_platform  # slow: not for the one that only waits
+
     if ready_fd is None:
         run_platform(options, lambda announcement: _print_up(announcement, detached=False))
         typer.echo(_ENDED)

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from landloom.errors import SetupProblem
+from landloom.stack.announcement import Announcement
 from landloom.stack.instance import Instance
-from landloom.stack.up import Announcement
 
 READY_OPTION = "--ready-fd"
 

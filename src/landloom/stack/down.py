@@ -47,15 +47,18 @@ def down(data: Path, *, keep_jobs: bool = False) -> Ended:
             f"There is no Landloom instance in {instance.folder}.",
             suggestion="Name the folder given to `landloom up --data`.",
         )
+    ports = Ports.read(instance.settings_file)
+    store = instance.store(ports.store) if ports else None
+    stored = store is not None and store.left_behind() is not None
     holder = instance.holder()
     # First, so that nothing new is started.
     server = holder.end(grace_seconds=_UP_SECONDS) if holder else False
     workloads = [folder for folder in instance.workloads_folder.glob("*") if folder.is_dir()]
     running = asyncio.run(_running(workloads))
     ended = 0 if keep_jobs else asyncio.run(_cancel(running))
-    ports = Ports.read(instance.settings_file)
-    store = instance.store(ports.store).end() if ports else False
-    return Ended(server, store, ended, len(running) - ended)
+    if store is not None:
+        store.end()
+    return Ended(server, stored, ended, len(running) - ended)
 
 
 async def _running(folders: list[Path]) -> list[Path]:

@@ -19,10 +19,10 @@ from landloom.stack.identities import ADMIN, Identities
 from landloom.stack.processes import ProcessRecord
 from landloom.stack.s3client import S3_ERRORS, s3_client
 
-READY_SECONDS = 40.0
-"""A start takes 3 to 8 s, now and then 12 on a busy machine."""
+READY_SECONDS = 30.0
+"""A start takes 3 to 5 s, twice that on a busy machine; after this it is tried once more."""
 
-STOP_SECONDS = 4.0
+STOP_SECONDS = 2.0
 """What the store gets to end by itself: a goodbye may take 16 s, and while starting for ever.
 
 Being killed costs it nothing: what it acknowledged is written.

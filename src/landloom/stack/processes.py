@@ -9,9 +9,12 @@ from typing import Self
 
 import psutil
 
+from landloom.errors import SetupProblem
 from landloom.stack.files import write_private
 
 _START_TIME_TOLERANCE_S = 0.5
+_KILLED_SECONDS = 10.0
+"""What the kernel gets to take a killed process away, its memory and open writes included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ class ProcessRecord:
 
         Returns:
             Whether there was anything to end.
+
+        Raises:
+            SetupProblem: It survived being killed.
         """
         found = self.process()
         if found is None:
@@ -70,8 +76,19 @@ class ProcessRecord:
             found.terminate()
             found.wait(grace_seconds)
         except psutil.TimeoutExpired:
-            found.kill()
-            found.wait(grace_seconds)
+            self._kill(found)
         except psutil.NoSuchProcess:
             pass
         return True
+
+    def _kill(self, found: psutil.Process) -> None:
+        try:
+            found.kill()
+            found.wait(_KILLED_SECONDS)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.TimeoutExpired as error:
+            raise SetupProblem(
+                f"Process {self.pid} does not end, although it was killed.",
+                suggestion="It may hang in the kernel on a broken disk; see its state with ps.",
+            ) from error

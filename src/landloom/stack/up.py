@@ -8,13 +8,14 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 from pydantic import SecretStr
 
 from landloom.errors import SetupProblem
+from landloom.server import journal
 from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
 from landloom.server.app import create_app
 from landloom.server.settings import Settings
@@ -24,6 +25,7 @@ from landloom.server.storage.environment import (
     storage_environment,
 )
 from landloom.server.storage.layout import UserStorage
+from landloom.stack.announcement import Announcement, UpOptions
 from landloom.stack.connection import write_connection
 from landloom.stack.identities import ADMIN
 from landloom.stack.instance import BUCKET, Instance, Ports
@@ -38,31 +40,6 @@ _GOODBYE_SECONDS = 5
 
 _LARGEST_OLD_LOG_BYTES = 16 << 20
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class UpOptions:
-    """What the command line says."""
-
-    data: Path
-    host: str = "127.0.0.1"
-    port: int | None = None
-    s3_port: int | None = None
-    tls: bool = False
-    tls_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """What a user wants to know once everything is up."""
-
-    api_url: str
-    s3_url: str
-    data: str
-    connection_file: str
-    store: str
-    """started, adopted or restarted."""
-    ca_file: str | None = None
 
 
 def run(options: UpOptions, announce: Callable[[Announcement], None]) -> None:
@@ -127,6 +104,8 @@ class _Platform:
         self._ports = await asyncio.to_thread(self._free_ports)
         self._store = self._instance.store(self._ports.store)
         self._instance.keep(self._ports)
+        if self._ending.is_set():
+            return
         tls = self._tls()
         outcome = await asyncio.to_thread(self._store.ensure)
         _log.info("object store %s on port %d", outcome, self._ports.store.s3)
@@ -238,6 +217,9 @@ class _Platform:
             "WHEROBOTS_API_KEY": bootstrap.api_key,
             **storage_environment(access, self._instance.profile_folder),
             **ca_environment(settings.ca_bundle),
+            # For `landloom models`: the same folder and catalogue as the engine's.
+            "LANDLOOM_MODELS": str(settings.models or settings.cache_dir / "models"),
+            **({"LANDLOOM_CATALOG": str(settings.catalog)} if settings.catalog else {}),
         }
         write_connection(self._instance.connection_file, variables)
 
@@ -315,10 +297,9 @@ def _log_to(path: Path) -> None:
     """Send this process's log to the file; a very long old one makes room first."""
     if path.exists() and path.stat().st_size > _LARGEST_OLD_LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
-    logging.basicConfig(
-        filename=path,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-    path.chmod(0o600)
+    journal.configure()
+    path.touch(mode=0o600)
+    file = path.open("a", encoding="utf-8")
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(file)

@@ -33,6 +33,13 @@ LOOPBACK = "127.0.0.1"
 _MEMORY_LIMIT = "600MiB"
 """Go's soft limit: the resident set stays near 450 MB under load; unset, it grew to 1.8 GB."""
 
+_ELECTION_TIMEOUT = "700ms"
+"""The lone master must be elected before the volume server's first heartbeat at 1.8 s.
+
+Otherwise that is tried again only 5 s later: at 1s half of all starts take 9 s, at 700ms nineteen of
+nineteen took less than 5 s. At 200ms one start in four never came up.
+"""
+
 _VOLUME_SIZE_MB = 1024
 _JWT_SECTIONS = (
     "jwt.signing",
@@ -134,7 +141,7 @@ def command(config: WeedConfig) -> list[str]:
         f"-ip.bind={LOOPBACK}",
         "-disableHttp=true",
         f"-master.port={ports.master}",
-        "-master.electionTimeout=1s",
+        f"-master.electionTimeout={_ELECTION_TIMEOUT}",
         "-master.telemetry=false",
         f"-master.volumeSizeLimitMB={_VOLUME_SIZE_MB}",
         f"-volume.port={ports.volume}",

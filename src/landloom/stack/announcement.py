@@ -1,0 +1,31 @@
+"""What `landloom up` is told, and what it tells once everything is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line says."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int | None = None
+    s3_port: int | None = None
+    tls: bool = False
+    tls_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a user wants to know once everything is up."""
+
+    api_url: str
+    s3_url: str
+    data: str
+    connection_file: str
+    store: str
+    """started, adopted or restarted."""
+    ca_file: str | None = None

@@ -1,0 +1,31 @@
+"""A server of its own process over a folder as its store: `python -m tests.e2e.serve DIR PORT`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from landloom.server import journal
+from landloom.server.accounts.bootstrap import ensure_admin
+from landloom.server.app import create_app
+from tests.api.platform import FolderStore, make_settings
+
+
+def main(data_dir: Path, port: int) -> None:
+    journal.configure()
+    store = FolderStore(data_dir / "store")
+    settings = make_settings(data_dir, public_url=f"http://127.0.0.1:{port}")
+    kept = data_dir / "connection.env"
+    admin = asyncio.run(ensure_admin(settings, store))
+    kept.write_text(
+        f"WHEROBOTS_API_KEY={admin.api_key}\nORG={admin.org_id}\nUSER={admin.user_id}\n"
+    )
+    app = create_app(settings, store, objects=store)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
