@@ -1,0 +1,1 @@
+"""Factories of the engine's tests: small stores, exported models, untiled references."""
