@@ -179,10 +179,10 @@ def polygons(axis: Axes, outlines: gpd.GeoDataFrame) -> None:
 def save(figure: Figure, out: Path) -> None:
     """Write a PNG of 256 colours: a third of the size, and no difference to the eye."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+    Image.fromarray(rgba[..., :3]).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
         out, optimize=True
     )
     plt.close(figure)
