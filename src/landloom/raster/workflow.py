@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shapely.geometry import box
 
@@ -21,11 +22,7 @@ from landloom.raster.execute.base import Executor
 from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.grid import tile_count
 from landloom.raster.journal import Journal
-from landloom.raster.models.load import Model, load_model
-from landloom.raster.models.registry import ModelRegistry
-from landloom.raster.models.resolve import resolve_model
 from landloom.raster.mosaic.build import Sizes, build_mosaic, plan_mosaic
-from landloom.raster.predict.mosaic import predict_mosaic
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.index import read_index, write_index
 from landloom.raster.store.layout import crs_of
@@ -43,6 +40,12 @@ from landloom.wire.requests import (
     WorkflowRequest,
 )
 from landloom.wire.results import MosaicRow, WorkflowResult
+
+if TYPE_CHECKING:
+    from landloom.raster.prediction import ReadyModel
+
+if TYPE_CHECKING:
+    from landloom.raster.models.load import Model
 
 type WindowRequest = BuildMosaics | BuildAndPredictRecipe
 """Requests that look for imagery in a place and a time."""
@@ -121,9 +124,9 @@ class _Workflow:
                 "search", f"Recipe {request.model_recipe} is answered by {recipe.name} here"
             )
         # The model first: one that is missing or wrong must be told before hours of mosaicking.
-        model = self._load(recipe.inference, recipe.model.sha256, recipe.name)
+        model = self._model(recipe.inference, recipe.model.sha256, recipe.name)
         inputs = self._mosaics(request, datasets, aoi)
-        rows = self._predictions(model, recipe.inference, [row.location for row in inputs])
+        rows = self._predictions(model, [row.location for row in inputs])
         index = self._index(request, datasets, aoi, rows)
         return WorkflowResult(mosaics=rows, index_uri=index, inputs=inputs)
 
@@ -131,7 +134,7 @@ class _Workflow:
         sources = _stores(request.mosaics)
         if request.dry_run:
             return WorkflowResult(plan=Plan(model=request.inference.model_path))
-        rows = self._predictions(self._load(request.inference), request.inference, sources)
+        rows = self._predictions(self._model(request.inference), sources)
         uri = self._uri("index", ".parquet")
         write_index(uri, rows, [box(*row.bbox) for row in rows])
         return WorkflowResult(mosaics=rows, index_uri=uri)
@@ -177,30 +180,23 @@ class _Workflow:
             rows.append(made)
         return rows
 
-    def _load(
+    def _model(
         self, inference: Inference, sha256: str | None = None, recipe: str | None = None
-    ) -> Model:
+    ) -> ReadyModel:
         """Return the model, fetched and held against the request before any pixel is read."""
-        self.journal.report("search", f"Loading the model {inference.model_path}")
-        registry = ModelRegistry(self.settings.models)
-        file = resolve_model(inference.model_path, sha256, registry, recipe)
-        model = load_model(file, inference.device)
-        model.check(inference)
-        return model
+        from landloom.raster.models.load import load_model  # noqa: PLC0415 - torch, slow to import
 
-    def _predictions(
-        self, model: Model, inference: Inference, stores: Sequence[str]
-    ) -> list[MosaicRow]:
+        # Only predictions pay the seconds that torch takes to import.
+        from landloom.raster.prediction import ready_model  # noqa: PLC0415
+
+        self.journal.report("search", f"Loading the model {inference.model_path}")
+        return ready_model(inference, sha256, recipe, self.settings.models)
+
+    def _predictions(self, model: ReadyModel, stores: Sequence[str]) -> list[MosaicRow]:
         rows = []
         for number, store in enumerate(stores):
-            made = predict_mosaic(
-                CubeStore.open(store),
-                inference,
-                model,
-                self._uri(f"prediction-{number}", ".zarr"),
-                report=self.journal.report,
-                cancelled=self.cancelled,
-            )
+            uri = self._uri(f"prediction-{number}", ".zarr")
+            made = model.predict(CubeStore.open(store), uri, self.journal.report, self.cancelled)
             self.journal.report("publish", f"Prediction at {made.location}")
             rows.append(made)
         return rows
