@@ -44,9 +44,6 @@ from landloom.wire.results import MosaicRow, WorkflowResult
 if TYPE_CHECKING:
     from landloom.raster.prediction import ReadyModel
 
-if TYPE_CHECKING:
-    from landloom.raster.models.load import Model
-
 type WindowRequest = BuildMosaics | BuildAndPredictRecipe
 """Requests that look for imagery in a place and a time."""
 
@@ -184,8 +181,6 @@ class _Workflow:
         self, inference: Inference, sha256: str | None = None, recipe: str | None = None
     ) -> ReadyModel:
         """Return the model, fetched and held against the request before any pixel is read."""
-        from landloom.raster.models.load import load_model  # noqa: PLC0415 - torch, slow to import
-
         # Only predictions pay the seconds that torch takes to import.
         from landloom.raster.prediction import ready_model  # noqa: PLC0415
 
