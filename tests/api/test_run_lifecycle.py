@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
 import signal
 import sqlite3
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 
+from landloom.server.accounts.keys import add_key
+from landloom.server.db.session import Database
+from landloom.server.kit.clock import to_wire
+from landloom.server.runs.schemas import RunPayload, RunPythonPayload
 from tests.api.platform import Platform, eventually, platform
+from tests.unit.server.db.rows import add_organization, make_run
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 
@@ -221,3 +228,77 @@ class TestLosses:
             assert lines == [str(n) for n in range(len(lines))]
             assert api.codes(run["id"]).count("RUN_START_EXEC") == 1
             assert api.finished(waiting["id"])["status"] == "COMPLETED"
+
+    def test_a_run_of_a_server_that_died_elsewhere_is_taken_over(self, data_dir: Path) -> None:
+        with platform(data_dir) as api:
+            uri = api.upload("script.py", "print('taken over')\n")
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        run = make_run(
+            api.admin.org_id,
+            api.admin.user_id,
+            payload=RunPayload(
+                name="orphan-run",
+                runtime="micro",
+                version="latest",
+                region="aws-us-west-2",
+                timeout_seconds=60,
+                run_python=RunPythonPayload(uri=uri),
+            ).wire(),
+            lease_owner="another",
+            lease_token="token",
+            lease_expires_at=soon,
+        )
+
+        async def put() -> None:
+            database = Database(api.settings.database)
+            async with database.writing(None) as session:
+                session.add(run)
+            await database.close()
+
+        asyncio.run(put())
+        with platform(data_dir) as api:
+            done = api.finished(run.id)
+            assert done["status"] == "COMPLETED"
+            assert done["startTime"] > to_wire(soon)
+            assert api.lines(run.id) == ["taken over"]
+
+    def test_two_servers_over_one_database_run_everything_once(self, data_dir: Path) -> None:
+        script = "import os\nopen('../starts', 'a').write('x')\nprint(os.getpid())\n"
+        with (
+            platform(data_dir, instance="one") as one,
+            platform(data_dir, instance="two") as two,
+        ):
+            runs = [(one, two)[n % 2].submit(script)["id"] for n in range(8)]
+            assert {one.finished(each)["status"] for each in runs} == {"COMPLETED"}
+            for each in runs:
+                assert (one.settings.workloads_dir / each / "starts").read_text() == "x"
+                assert one.codes(each).count("RUN_START_EXEC") == 1
+                assert len(two.lines(each)) == 1
+
+
+class TestOrganizations:
+    def test_another_organizations_runs_do_not_exist(self, data_dir: Path) -> None:
+        async def other_key() -> str:
+            database = Database(api.settings.database)
+            async with database.writing(None) as session:
+                organization_id, user_id = await add_organization(session)
+                key = add_key(
+                    session, organization_id=organization_id, user_id=user_id, name="other"
+                )
+            await database.close()
+            return key.key
+
+        with platform(data_dir) as api:
+            run = api.submit("print(1)\n")
+            api.finished(run["id"])
+            headers = {"X-API-Key": asyncio.run(other_key())}
+            with httpx.Client(base_url=api.url, headers=headers, timeout=20) as other:
+                for path in (f"/runs/{run['id']}", f"/runs/{run['id']}/logs"):
+                    answer = other.get(path)
+                    assert answer.status_code == 404
+                    assert answer.json()["errors"][0]["code"] == "NOT_FOUND_ERROR"
+                assert other.post(f"/runs/{run['id']}/cancel").status_code == 404
+                assert other.get("/runs").json()["total"] == 0
+                assert other.get("/users/me").json()["id"] != api.admin.user_id
+                body = {"runPython": {"uri": run["payload"]["runPython"]["uri"]}}
+                assert other.post("/runs", json=body).status_code == 422

@@ -110,7 +110,7 @@ class TestKilled:
             codes = [event["code"] for event in run["kubeApp"]["events"]]
             assert codes.count("RUN_START_EXEC") == 1
             assert codes[-1] == "RUN_COMPLETE_EXEC"
-        starts = (server.data_dir / "workloads" / "starts").read_text().split()
+        starts = (server.data_dir / "starts").read_text().split()
         assert sorted(starts) == sorted(ids)
         self._log_is_json_without_secrets(server)
 

@@ -82,6 +82,8 @@ def create_app(
         servers=[{"url": "/"}],
         lifespan=_life(settings, services),
         redirect_slashes=False,
+        # Nothing is sent anywhere unless the operator asks for it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         docs_url=None,
         redoc_url=None,
         responses=_ERRORS,

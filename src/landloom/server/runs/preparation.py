@@ -21,6 +21,7 @@ from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import UserStorage, split_uri
 from landloom.server.storage.objects import ObjectReader
+from landloom.server.storage.patience import patiently
 
 _SOURCE: Final = "script"
 _KEY_MARGIN: Final = timedelta(minutes=10)
@@ -80,12 +81,14 @@ class Preparation:
             [dependency.wire() for dependency in payload.environment.dependencies]
         )
         storage = UserStorage(self._settings.bucket, run.organization_id, run.user_id)
-        credentials = await self._object_store.ensure_user(
-            run.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
-        )
         script = _script_path(directory, payload.run_python.uri)
         bucket, key = _bucket_and_key(payload.run_python.uri)
-        await self._objects.download(credentials, bucket, key, script)
+        credentials = await patiently(
+            lambda: self._object_store.ensure_user(
+                run.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
+            )
+        )
+        await patiently(lambda: self._objects.download(credentials, bucket, key, script))
         overlay = await prepare_overlay(
             requirements, python=self._settings.job_python, cache_dir=self._settings.cache_dir
         )

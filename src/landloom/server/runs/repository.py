@@ -82,19 +82,15 @@ async def request_cancel(session: AsyncSession, run_id: str) -> bool:
     if not _changed(noted):
         return False
     add_event(session, run_id, EventCode.RUN_CANCEL_REQUESTED, "The run's end was asked for.")
+    waiting = (Run.id == run_id, Run.status == RunStatus.PENDING)
+    # A workload that is being prepared goes with its run; one that is not there stays so.
     await session.execute(
-        update(Run)
-        .where(Run.id == run_id, Run.status == RunStatus.PENDING)
-        .values(
-            status=RunStatus.CANCELLED,
-            completed_at=at,
-            updated_at=at,
-        )
+        update(Run).where(*waiting, Run.app_id.is_not(None)).values(app_status=AppStatus.DESTROYED)
     )
     await session.execute(
         update(Run)
-        .where(Run.id == run_id, Run.status == RunStatus.CANCELLED, Run.app_id.is_not(None))
-        .values(app_status=AppStatus.DESTROYED)
+        .where(*waiting)
+        .values(status=RunStatus.CANCELLED, completed_at=at, updated_at=at)
     )
     return True
 

@@ -24,6 +24,7 @@ from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.patience import patiently
 from landloom.server.workflows.folder import Outcome, read_outcome, write_request
 from landloom.server.workflows.tables import Workflow
 from landloom.wire.enums import WorkflowStatus
@@ -143,8 +144,10 @@ class WorkflowQueue:
 
     async def _prepare(self, work: WorkflowWork, directory: Path) -> Workload:
         storage = UserStorage(self._settings.bucket, work.organization_id, work.user_id)
-        credentials = await self._object_store.ensure_user(
-            work.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
+        credentials = await patiently(
+            lambda: self._object_store.ensure_user(
+                work.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
+            )
         )
         request = await asyncio.to_thread(
             write_request,

@@ -55,12 +55,12 @@ class Workflows:
         """
         request = _validated(given)
         try:
-            view = await self._insert(caller, request, idempotency_key)
+            row = await self._insert(caller, request, idempotency_key)
         except IntegrityError:
             # Another try of the same POST was faster.
-            view = await self._insert(caller, request, idempotency_key)
+            row = await self._insert(caller, request, idempotency_key)
         self._dispatcher.wake()
-        return view
+        return await self._view(row, None)
 
     async def get(self, caller: Caller, workflow_id: str) -> WorkflowView:
         """Return a workflow.
@@ -127,7 +127,7 @@ class Workflows:
 
     async def _insert(
         self, caller: Caller, request: WorkflowRequest, idempotency_key: str | None
-    ) -> WorkflowView:
+    ) -> Workflow:
         made_at = now()
         workflow_id = new_id()
         async with self._database.writing(caller.organization_id) as session:
@@ -136,7 +136,7 @@ class Workflows:
                     session, caller.user_id, idempotency_key
                 )
                 if earlier is not None:
-                    return await self._view(earlier, None)
+                    return earlier
             if caller.run_id and not await repository.run_is_open(session, caller.run_id):
                 raise Conflict(
                     f"The run {caller.run_id!r} has ended, or is ending.",
@@ -158,7 +158,7 @@ class Workflows:
             )
             session.add(row)
             await session.flush()
-        return await self._view(row, None)
+        return row
 
     def _output_uri(self, caller: Caller, request: WorkflowRequest, workflow_id: str) -> str:
         if request.bucket is not None:
