@@ -157,7 +157,8 @@ def _landing(url: str) -> dict[str, Any]:
         "links": [
             {"rel": "self", "href": url},
             {"rel": "root", "href": url},
-            {"rel": "search", "href": f"{url}/search", "method": "GET"},
-            {"rel": "search", "href": f"{url}/search", "method": "POST"},
+            {"rel": "search", "href": f"{url}/search", "type": "application/geo+json"},
+            {"rel": "search", "href": f"{url}/search", "method": "POST",
+             "type": "application/geo+json"},
         ],
     }  # fmt: skip

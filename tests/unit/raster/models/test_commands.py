@@ -1,0 +1,54 @@
+"""`python -m landloom.raster.models`: what a person sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.engine.exported import Net, Tenth, exported
+from typer.testing import CliRunner
+
+from landloom.errors import InvalidInput
+from landloom.raster.models.commands import cli
+
+
+@pytest.fixture(autouse=True)
+def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LANDLOOM_MODELS", str(tmp_path / "models"))
+    monkeypatch.delenv("LANDLOOM_CATALOG", raising=False)
+    return tmp_path / "models"
+
+
+def told(*arguments: str) -> str:
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+class TestList:
+    def test_marks_what_nobody_verified(self) -> None:
+        text = told("list")
+        assert "FTW" in text
+        assert "feature order unverified" in text
+        assert "landloom models add FTW FILE.pt2" in text
+
+    def test_shows_what_was_added(self, tmp_path: Path) -> None:
+        path = tmp_path / "any.pt2"
+        path.write_bytes(b"weights")
+        assert "sha256" in told("add", "ftw", str(path))
+        assert "registered as ftw" in told("list")
+
+
+class TestCheck:
+    def test_says_what_a_model_takes_and_gives(self, tmp_path: Path) -> None:
+        file = exported(tmp_path / "m.pt2", Net(), transforms=Tenth())
+        text = told("check", str(file.path))
+        assert "(any, 2, 32, 32) -> (any, 3, 32, 32)" in text
+        assert "transforms" in text
+        assert "batch 1 to 64" in text
+        assert "archive version  0" in text
+        assert file.sha256 in text
+
+    def test_refuses_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInput, match="no file"):
+            told("check", str(tmp_path / "m.pt2"))

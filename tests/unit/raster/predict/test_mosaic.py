@@ -1,0 +1,309 @@
+"""A prediction is that of one shot over the whole mosaic, however the work is cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tests.engine.cubes import ORIGIN_YX, all_pixels, cube, never, unheard
+from tests.engine.exported import Echo, Net, Tenth, exported
+
+from landloom.errors import Cancelled, InvalidInput, ModelRejected, StoreProblem
+from landloom.raster.models.load import Model, load_model
+from landloom.raster.models.registry import ModelFile, sha256_of
+from landloom.raster.predict import mosaic
+from landloom.raster.predict.mosaic import predict_mosaic
+from landloom.raster.store.zarr import CubeStore
+from landloom.wire.enums import MergeModeEnum, MosaicToMosaicActorEnum
+from landloom.wire.requests import Inference
+from landloom.wire.results import MosaicRow
+
+HEIGHT, WIDTH = 150, 170
+REGRESSION = MosaicToMosaicActorEnum.REGRESSION_PYTORCH
+CHANGE = MosaicToMosaicActorEnum.SEMANTIC_SEGMENTATION_CHANGE_DETECTION_PYTORCH
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("net") / "net.pt2"
+    return load_model(exported(path, Net(), transforms=Tenth()))
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load_model(exported(tmp_path_factory.mktemp("echo") / "echo.pt2", Echo()))
+
+
+@pytest.fixture(scope="module")
+def imagery() -> NDArray[np.float32]:
+    """Noise with holes: some in one band, a corner in both, a patch and more of nothing."""
+    values = np.random.default_rng(2).random((2, HEIGHT, WIDTH)).astype(np.float32) * 10
+    values[0, 20:30, 40:90] = np.nan
+    values[:, 90:, 100:] = np.nan
+    return values
+
+
+def request(**more: Any) -> Inference:
+    said = {
+        "model_path": "m.pt2",
+        "patch_size": 32,
+        "clip_size": 4,
+        "features": ["b0", "b1"],
+        "labels": ["ground", "field", "edge"],
+        "max_batch_size": 4,
+    }
+    return Inference(**(said | more))
+
+
+def predicted(
+    source: CubeStore, model: Model, output: Path, *, block: int = 64, **more: Any
+) -> tuple[MosaicRow, NDArray[np.float32]]:
+    row = predict_mosaic(
+        source, request(**more), model, str(output), report=unheard, cancelled=never, block=block
+    )
+    return row, all_pixels(CubeStore.open(str(output)))
+
+
+def one_shot(imagery: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run the net once over the whole image."""
+    with torch.inference_mode():
+        given = torch.from_numpy(np.nan_to_num(imagery))[None] / 10
+        found = torch.softmax(Net().eval()(given), 1)[0].numpy()
+    found[:, np.isnan(imagery).any(axis=0)] = np.nan
+    return np.asarray(found)
+
+
+@pytest.fixture(scope="module")
+def reference(
+    net: Model, imagery: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
+) -> NDArray[np.float32]:
+    folder = tmp_path_factory.mktemp("reference")
+    source = cube(folder / "s.zarr", imagery, shard=256)
+    return predicted(source, net, folder / "p.zarr", block=256)[1]
+
+
+class TestOneShot:
+    @pytest.mark.parametrize("merge_mode", list(MergeModeEnum))
+    def test_is_equalled_where_no_padding_is_seen(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path, merge_mode: MergeModeEnum
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        _, found = predicted(source, net, tmp_path / "p.zarr", merge_mode=merge_mode)
+        inner = (slice(None), slice(2, -2), slice(2, -2))  # the net looks 2 px far
+        np.testing.assert_allclose(found[inner], one_shot(imagery)[inner], atol=1e-5)
+
+    def test_echo_of_a_gradient_is_the_gradient(self, echo: Model, tmp_path: Path) -> None:
+        y, x = np.mgrid[:HEIGHT, :WIDTH]
+        gradient = (np.stack([y, x]) / WIDTH).astype(np.float32)
+        source = cube(tmp_path / "s.zarr", gradient)
+        _, found = predicted(source, echo, tmp_path / "p.zarr", actor=REGRESSION, labels=["y", "x"])
+        np.testing.assert_allclose(found, gradient, atol=1e-6)
+
+
+class TestInvariance:
+    @pytest.mark.parametrize(
+        ("shard", "block", "kept_bytes"),
+        [(32, 32, 1 << 20), (64, 32, 1 << 20), (128, 64, 1 << 20), (128, 64, 40_000), (64, 64, 0)],
+    )
+    def test_shards_blocks_and_memory_change_no_bit(
+        self,
+        net: Model,
+        imagery: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        shard: int,
+        block: int,
+        kept_bytes: int,
+    ) -> None:
+        monkeypatch.setattr(mosaic, "KEPT_BYTES", kept_bytes)
+        source = cube(tmp_path / "s.zarr", imagery, shard=shard)
+        _, found = predicted(source, net, tmp_path / "p.zarr", block=block)
+        np.testing.assert_array_equal(found, reference)
+
+    def test_batch_sizes_agree_to_1e_5(
+        self,
+        net: Model,
+        imagery: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        tmp_path: Path,
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        _, found = predicted(source, net, tmp_path / "p.zarr", max_batch_size=7)
+        np.testing.assert_allclose(found, reference, atol=1e-5)
+
+    def test_overlapping_mosaics_agree_a_patch_away_from_their_edges(
+        self,
+        net: Model,
+        imagery: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        tmp_path: Path,
+    ) -> None:
+        dy, dx = 17, 23
+        origin = ORIGIN_YX[0] + dy, ORIGIN_YX[1] + dx
+        source = cube(tmp_path / "s.zarr", imagery[:, dy:, dx:], origin_yx=origin)
+        _, found = predicted(source, net, tmp_path / "p.zarr")
+        np.testing.assert_array_equal(
+            found[:, 32:-32, 32:-32], reference[:, dy + 32 : -32, dx + 32 : -32]
+        )
+
+
+class TestHoles:
+    def test_stay_holes_and_nothing_else_becomes_one(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        row, found = predicted(cube(tmp_path / "s.zarr", imagery), net, tmp_path / "p.zarr")
+        holes = np.isnan(imagery).any(axis=0)
+        np.testing.assert_array_equal(np.isnan(found), np.broadcast_to(holes, found.shape))
+        assert row.valid_fraction == pytest.approx(1 - holes.mean())
+        np.testing.assert_allclose(found[:, ~holes].sum(axis=0), 1, atol=1e-5)
+
+    def test_an_empty_mosaic_gives_an_empty_prediction(self, net: Model, tmp_path: Path) -> None:
+        empty = np.full((2, 40, 40), np.nan, np.float32)
+        row, found = predicted(cube(tmp_path / "s.zarr", empty), net, tmp_path / "p.zarr")
+        assert np.isnan(found).all()
+        assert row.valid_fraction == 0
+
+
+class TestSmallAndMany:
+    @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (31, 200)])
+    def test_mosaics_smaller_than_a_patch_work(
+        self, net: Model, tmp_path: Path, shape: tuple[int, int]
+    ) -> None:
+        values = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+        _, found = predicted(cube(tmp_path / "s.zarr", values), net, tmp_path / "p.zarr")
+        assert found.shape == (3, *shape)
+        np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
+
+    def test_every_time_step_is_predicted(
+        self, echo: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", np.stack([imagery, imagery + 1]))
+        predicted(source, echo, tmp_path / "p.zarr", actor=REGRESSION, labels=["a", "b"])
+        output = CubeStore.open(str(tmp_path / "p.zarr"))
+        assert output.complete
+        assert [str(time)[:4] for time in output.times] == ["2023", "2024"]
+        np.testing.assert_allclose(all_pixels(output, 1), all_pixels(output, 0) + 1, rtol=1e-5)
+
+    def test_change_sees_all_steps_at_once(
+        self, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        model = load_model(exported(tmp_path / "m.pt2", Net(channels=4), channels=4))
+        source = cube(tmp_path / "s.zarr", np.stack([imagery, imagery + 1]))
+        predicted(source, model, tmp_path / "p.zarr", actor=CHANGE)
+        assert len(CubeStore.open(str(tmp_path / "p.zarr")).times) == 1
+
+    def test_a_single_label_is_a_yes_or_no(
+        self, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        model = load_model(exported(tmp_path / "m.pt2", Net(labels=1)))
+        source = cube(tmp_path / "s.zarr", imagery)
+        _, found = predicted(source, model, tmp_path / "p.zarr", labels=["road"])
+        assert np.nanstd(found) > 0
+        assert 0 < np.nanmin(found) < np.nanmax(found) < 1
+
+
+class TestGoingOn:
+    def test_keeps_finished_shards_and_gives_the_same_bits(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        whole, reference = predicted(source, net, tmp_path / "whole.zarr")
+        blocks = 0
+
+        def after_two_shards() -> bool:
+            nonlocal blocks
+            blocks += 1
+            return blocks > 3
+
+        uri = str(tmp_path / "p.zarr")
+        with pytest.raises(Cancelled):
+            predict_mosaic(
+                source, request(), net, uri, report=unheard, cancelled=after_two_shards, block=64
+            )
+        broken = CubeStore.open(uri)
+        written = [broken.has_shard(0, iy, ix) for iy in range(3) for ix in range(3)]
+        assert 0 < sum(written) < 9
+        assert not broken.complete
+        row, found = predicted(source, net, tmp_path / "p.zarr")
+        np.testing.assert_array_equal(found, reference)
+        assert row.valid_fraction == whole.valid_fraction
+
+    def test_refuses_to_go_on_with_another_prediction(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        predicted(source, net, tmp_path / "p.zarr")
+        with pytest.raises(StoreProblem, match="another mosaic"):
+            predicted(source, net, tmp_path / "p.zarr", clip_size=6)
+
+    def test_tells_how_far_it_is(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        told: list[tuple[int | None, int | None]] = []
+        predict_mosaic(
+            cube(tmp_path / "s.zarr", imagery),
+            request(),
+            net,
+            str(tmp_path / "p.zarr"),
+            report=lambda _stage, _message, done, total: told.append((done, total)),
+            cancelled=never,
+            block=32,
+        )
+        assert told == [(number, 30) for number in range(1, 31)]
+
+
+class TestRefusals:
+    def test_names_the_bands_there_are(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        with pytest.raises(InvalidInput, match=r"'B08'.* bands are b0, b1"):
+            predicted(source, net, tmp_path / "p.zarr", features=["b0", "B08"])
+
+    def test_finds_a_wrong_model_before_any_output(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery)
+        with pytest.raises(ModelRejected, match="3 output channels"):
+            predicted(source, net, tmp_path / "p.zarr", labels=["a", "b"])
+        assert not (tmp_path / "p.zarr").exists()
+
+    def test_change_wants_two_steps(
+        self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        with pytest.raises(InvalidInput, match="one time step"):
+            predicted(cube(tmp_path / "s.zarr", imagery), net, tmp_path / "p.zarr", actor=CHANGE)
+
+
+class TestLearnedModel:
+    def test_a_real_network_runs_and_does_not_depend_on_the_cut(self, tmp_path: Path) -> None:
+        folder = os.environ.get("LANDLOOM_TEST_MODELS")
+        path = Path(folder or "") / "ukis-csmask-4b-l2a" / "csmask-4b-l2a.pt2"
+        if not folder or not path.is_file():
+            pytest.skip("LANDLOOM_TEST_MODELS names no folder with the learned cloud mask model")
+        model = load_model(ModelFile(path, sha256_of(path), path.name))
+        values = np.random.default_rng(0).random((4, 260, 300)).astype(np.float32) * 3000
+        more = {
+            "patch_size": 256,
+            "clip_size": 32,
+            "features": ["b0", "b1", "b2", "b3"],
+            "labels": ["clear", "cloud", "shadow"],
+        }
+        found = [
+            predicted(
+                cube(tmp_path / f"s{shard}.zarr", values, shard=shard, chunk=128),
+                model,
+                tmp_path / f"p{shard}.zarr",
+                block=shard,
+                **more,
+            )[1]
+            for shard in (128, 512)
+        ]
+        np.testing.assert_array_equal(found[0], found[1])
+        np.testing.assert_allclose(found[0].sum(axis=0), 1, atol=1e-5)
