@@ -39,7 +39,8 @@ class Platform:
 
 def plain_environment() -> dict[str, str]:
     """The environment of somebody who has set nothing up."""
-    ours = ("AWS_", "LANDLOOM_", "WHEROBOTS_", "USER_")
+    # Not PYTHONDONTWRITEBYTECODE: nobody compiles all of their packages at every start.
+    ours = ("AWS_", "LANDLOOM_", "WHEROBOTS_", "USER_", "PYTHONDONT")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 

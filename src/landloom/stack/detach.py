@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 
 from landloom.errors import SetupProblem
 from landloom.stack.announcement import Announcement
+from landloom.stack.files import private_file
 from landloom.stack.instance import Instance
 
 READY_OPTION = "--ready-fd"
+_GONE_SECONDS = 30.0
 
 
 def start_detached(data: Path, arguments: Sequence[str]) -> Announcement:
@@ -28,10 +31,10 @@ def start_detached(data: Path, arguments: Sequence[str]) -> Announcement:
     reading, writing = os.pipe()
     with (
         os.fdopen(reading, encoding="utf-8") as answer,
-        instance.log_file.open("ab") as log,
+        private_file(instance.log_file).open("ab") as log,
     ):
         try:
-            subprocess.Popen(  # noqa: S603 - this very program
+            child = subprocess.Popen(  # noqa: S603 - this very program
                 [
                     sys.executable,
                     "-m",
@@ -49,15 +52,17 @@ def start_detached(data: Path, arguments: Sequence[str]) -> Announcement:
         finally:
             os.close(writing)
         text = answer.read()  # ends when the child answers, or dies
-    if not text:
+    found = json.loads(text) if text else {}
+    if "api_url" in found:
+        return Announcement(**found)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_GONE_SECONDS)
+    if not found:
         raise SetupProblem(
             "The platform ended while it was starting.",
             suggestion=f"Its log {instance.log_file} says why.",
         )
-    found = json.loads(text)
-    if "problem" in found:
-        raise SetupProblem(found["problem"], suggestion=found["suggestion"])
-    return Announcement(**found)
+    raise SetupProblem(found["problem"], suggestion=found["suggestion"])
 
 
 def answer_ready(descriptor: int, announcement: Announcement) -> None:

@@ -31,6 +31,13 @@ def write_private(path: Path, content: bytes | str, *, mode: int = 0o600) -> Non
         raise
 
 
+def private_file(path: Path) -> Path:
+    """Make `path` a file that its owner alone may read, keeping what it holds, and return it."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
+
+
 def private_folder(path: Path) -> Path:
     """Make `path` a folder that its owner alone may enter, and return it.
 

@@ -15,6 +15,7 @@ import psutil
 
 from landloom.errors import SetupProblem
 from landloom.stack import weed
+from landloom.stack.files import private_file
 from landloom.stack.identities import ADMIN, Identities
 from landloom.stack.processes import ProcessRecord
 from landloom.stack.s3client import S3_ERRORS, s3_client
@@ -155,7 +156,7 @@ class EmbeddedStore:
 
     def _start(self) -> None:
         self._fingerprint_file.write_text(self.config.fingerprint)
-        with self.log.open("ab") as log:
+        with private_file(self.log).open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - our own binary, arguments of our own
                 weed.command(self.config),
                 env=weed.environment(self.config),

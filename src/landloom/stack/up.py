@@ -27,6 +27,7 @@ from landloom.server.storage.environment import (
 from landloom.server.storage.layout import UserStorage
 from landloom.stack.announcement import Announcement, UpOptions
 from landloom.stack.connection import write_connection
+from landloom.stack.files import private_file
 from landloom.stack.identities import ADMIN
 from landloom.stack.instance import BUCKET, Instance, Ports
 from landloom.stack.ports import GRPC_OFFSET, is_free, pick, require_free
@@ -298,7 +299,7 @@ def _log_to(path: Path) -> None:
     if path.exists() and path.stat().st_size > _LARGEST_OLD_LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
     journal.configure()
-    path.touch(mode=0o600)
+    private_file(path)
     file = path.open("a", encoding="utf-8")
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):

@@ -36,8 +36,8 @@ _MEMORY_LIMIT = "600MiB"
 _ELECTION_TIMEOUT = "700ms"
 """The lone master must be elected before the volume server's first heartbeat at 1.8 s.
 
-Otherwise that is tried again only 5 s later: at 1s half of all starts take 9 s, at 700ms nineteen of
-nineteen took less than 5 s. At 200ms one start in four never came up.
+Otherwise that is tried again only 5 s later: at 1s half of all starts take 9 s, at 700ms nineteen
+of nineteen took less than 5 s. At 200ms one start in four never came up.
 """
 
 _VOLUME_SIZE_MB = 1024
