@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.api.platform import Platform, platform
 
@@ -39,8 +37,7 @@ def ask(api: Platform, **query: Any) -> dict[str, Any]:
 
 
 class TestPages:
-    @settings(max_examples=8, deadline=None)
-    @given(size=st.integers(1, 25))
+    @pytest.mark.parametrize("size", [3, 7, 23, 25])
     def test_forward_and_back_meet_every_run_once(
         self, listed: tuple[Platform, list[Any]], size: int
     ) -> None:

@@ -1,55 +1,46 @@
-"""The application: its parts put together, its routes, its life."""
+"""The application: its routes and its life."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 
 from landloom.server import errors, health
 from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
-from landloom.server.accounts.keys import Keys
-from landloom.server.accounts.service import Accounts
-from landloom.server.db.session import Database
-from landloom.server.dispatch import Dispatcher
 from landloom.server.launchers.base import Launcher
-from landloom.server.launchers.capacity import Capacity
 from landloom.server.launchers.local import LocalLauncher
-from landloom.server.launchers.machine import this_machine
-from landloom.server.logs.file import FileLogStore
 from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
-from landloom.server.runs.preparation import Preparation
-from landloom.server.runs.reconciler import RunQueue
-from landloom.server.runs.service import Runs
+from landloom.server.services import Services, make_services
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.objects import ObjectReader, S3Objects
 from landloom.server.workflows import endpoints as workflow_routes
-from landloom.server.workflows.reconciler import WorkflowQueue
-from landloom.server.workflows.service import Workflows
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (400, 401, 403, 404, 409, 422, 500)
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What endpoints and background work need."""
+_health = APIRouter()
 
-    database: Database
-    keys: Keys
-    accounts: Accounts
-    runs: Runs
-    workflows: Workflows
-    dispatchers: tuple[Dispatcher, ...]
+
+@_health.get(
+    "/health",
+    operation_id="healthCheck",
+    summary="Health probe",
+    openapi_extra={"x-exclude-from-cli": True, "security": []},
+)
+async def read_health(request: Request) -> health.HealthResponse:
+    """Say how the server is."""
+    services: Services = request.app.state.services
+    return await health.check(services.database)
 
 
 def create_app(
@@ -69,7 +60,7 @@ def create_app(
         launcher: Starts workloads; local processes by default.
         objects: Fetches scripts; from `settings.s3_endpoint` by default.
     """
-    services = _services(
+    services = make_services(
         settings,
         object_store,
         launcher or LocalLauncher(),
@@ -94,62 +85,9 @@ def create_app(
     app.include_router(run_routes.router)
     app.include_router(workflow_routes.router)
     app.include_router(account_routes.router)
-
-    @app.get(
-        "/health",
-        operation_id="healthCheck",
-        summary="Health probe",
-        openapi_extra={"x-exclude-from-cli": True, "security": []},
-    )
-    async def read_health(request: Request) -> health.HealthResponse:
-        """Say how the server is."""
-        parts: Services = request.app.state.services
-        return await health.check(parts.database)
+    app.include_router(_health)
 
     return app
-
-
-def _services(
-    settings: Settings,
-    object_store: ObjectStoreAdmin,
-    launcher: Launcher,
-    objects: ObjectReader,
-) -> Services:
-    database = Database(settings.database)
-    logs = FileLogStore()
-    keys = Keys(database)
-    machine = this_machine(cpus=settings.cpus, memory_bytes=settings.memory_bytes)
-    workflow_dispatcher = Dispatcher(
-        WorkflowQueue(
-            settings,
-            database,
-            launcher,
-            object_store,
-            Capacity.for_workflows(machine, settings.workflow_slots),
-        ),
-        lease_seconds=settings.lease_seconds,
-    )
-    workflows = Workflows(settings, database, workflow_dispatcher)
-    run_dispatcher = Dispatcher(
-        RunQueue(
-            settings,
-            database,
-            launcher,
-            logs,
-            Preparation(settings, keys, machine, object_store, objects),
-            Capacity.for_runs(machine),
-            workflows.cancel_of_run,
-        ),
-        lease_seconds=settings.lease_seconds,
-    )
-    return Services(
-        database=database,
-        keys=keys,
-        accounts=Accounts(settings, database),
-        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run),
-        workflows=workflows,
-        dispatchers=(run_dispatcher, workflow_dispatcher),
-    )
 
 
 def _life(settings: Settings, services: Services) -> Any:

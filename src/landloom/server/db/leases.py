@@ -103,17 +103,17 @@ class Leases[Row: LeasedRow]:
         )
 
     async def write(
-        self,
-        session: AsyncSession,
-        lease: Lease,
-        *conditions: Any,
-        **values: Any,
+        self, session: AsyncSession, lease: Lease, *statuses: str, **values: Any
     ) -> bool:
-        """Set columns of a held row; say whether the lease, and the conditions, still stood."""
-        changed = await session.execute(
-            update(self._table).where(self.holds(lease), *conditions).values(**values)
-        )
-        return _changed(changed)
+        """Set columns of a held row that has one of `statuses`, none given being any.
+
+        Returns:
+            Whether the lease, and the status, still stood.
+        """
+        statement = update(self._table).where(self.holds(lease))
+        if statuses:
+            statement = statement.where(self._table.status.in_(statuses))
+        return _changed(await session.execute(statement.values(**values)))
 
     async def give_back(self, session: AsyncSession, lease: Lease) -> None:
         """End a lease; the row is free at once."""

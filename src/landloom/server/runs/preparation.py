@@ -15,9 +15,9 @@ from landloom.server.launchers.base import Workload
 from landloom.server.launchers.dependencies import prepare_overlay, requirements_of
 from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.runtimes import Allotment, clamp, find_runtime
-from landloom.server.runs.schemas import RunPayload
+from landloom.server.runs.schemas import RunPayload, RunPythonPayload
 from landloom.server.settings import Settings
-from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.admin import Credentials, ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import UserStorage, split_uri
 from landloom.server.storage.objects import ObjectReader
@@ -72,52 +72,65 @@ class Preparation:
             LandloomError: The source or a package cannot be had.
         """
         payload = run.payload
-        if payload.run_python is None:
-            raise InvalidInput(
-                "This server cannot run JARs: it has no Spark.",
-                suggestion="Submit a Python script with runPython.",
-            )
+        source = _python_source(payload)
         requirements = requirements_of(
             [dependency.wire() for dependency in payload.environment.dependencies]
         )
         storage = UserStorage(self._settings.bucket, run.organization_id, run.user_id)
-        script = _script_path(directory, payload.run_python.uri)
-        bucket, key = _bucket_and_key(payload.run_python.uri)
-        credentials = await patiently(
-            lambda: self._object_store.ensure_user(
-                run.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
-            )
-        )
-        await patiently(lambda: self._objects.download(credentials, bucket, key, script))
+        script = _script_path(directory, source.uri)
+        credentials = await self._fetch(storage, source.uri, script)
         overlay = await prepare_overlay(
             requirements, python=self._settings.job_python, cache_dir=self._settings.cache_dir
-        )
-        job_key = await self._keys.create(
-            organization_id=run.organization_id,
-            user_id=run.user_id,
-            name=f"run {run.id}",
-            expires_at=now() + timedelta(seconds=payload.timeout_seconds) + _KEY_MARGIN,
-            run_id=run.id,
         )
         environment = self._children.for_run(
             storage,
             credentials,
             directory / "profile",
-            api_key=job_key.key,
+            api_key=await self._make_key(run),
             run_id=run.id,
             overlays=[overlay.folder] if overlay.folder else [],
         )
-        allotment = self.allot(payload.runtime)
+        size = self.allot(payload.runtime).runtime
         workload = Workload(
             id=run.id,
             directory=directory,
-            argv=(str(self._settings.job_python), str(script), *payload.run_python.args),
+            argv=(str(self._settings.job_python), str(script), *source.args),
             env=environment,
             timeout_seconds=payload.timeout_seconds,
-            cpus=allotment.runtime.cpus,
-            memory_bytes=allotment.runtime.memory_bytes,
+            cpus=size.cpus,
+            memory_bytes=size.memory_bytes,
         )
         return workload, overlay.lines
+
+    async def _fetch(self, storage: UserStorage, uri: str, script: Path) -> Credentials:
+        """Fetch the script with its owner's keys; return these."""
+        bucket, key = _bucket_and_key(uri)
+        credentials = await patiently(
+            lambda: self._object_store.ensure_user(
+                storage.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
+            )
+        )
+        await patiently(lambda: self._objects.download(credentials, bucket, key, script))
+        return credentials
+
+    async def _make_key(self, run: RunWork) -> str:
+        key = await self._keys.create(
+            organization_id=run.organization_id,
+            user_id=run.user_id,
+            name=f"run {run.id}",
+            expires_at=now() + timedelta(seconds=run.payload.timeout_seconds) + _KEY_MARGIN,
+            run_id=run.id,
+        )
+        return key.key
+
+
+def _python_source(payload: RunPayload) -> RunPythonPayload:
+    if payload.run_python is None:
+        raise InvalidInput(
+            "This server cannot run JARs: it has no Spark.",
+            suggestion="Submit a Python script with runPython.",
+        )
+    return payload.run_python
 
 
 def _script_path(directory: Path, uri: str) -> Path:

@@ -192,7 +192,7 @@ class RunQueue:
             held = await self._leases.write(
                 session,
                 lease,
-                Run.status == RunStatus.PENDING,
+                RunStatus.PENDING,
                 app_id=new_id(),
                 app_status=AppStatus.PREPARING,
                 app_created_at=at,
@@ -221,7 +221,7 @@ class RunQueue:
             held = await self._leases.write(
                 session,
                 lease,
-                Run.status == RunStatus.PENDING,
+                RunStatus.PENDING,
                 status=RunStatus.RUNNING,
                 started_at=at,
                 app_status=AppStatus.READY,
@@ -240,7 +240,7 @@ class RunQueue:
             held = await self._leases.write(
                 session,
                 lease,
-                Run.status.in_((RunStatus.PENDING, RunStatus.RUNNING)),
+                *(RunStatus.PENDING, RunStatus.RUNNING),
                 status=ending.status,
                 timed_out=ending.timed_out,
                 exit_code=ending.exit_code,

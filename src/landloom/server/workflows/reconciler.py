@@ -217,7 +217,7 @@ class WorkflowQueue:
             return await self._leases.write(
                 session,
                 lease,
-                Workflow.status == WorkflowStatus.PENDING,
+                WorkflowStatus.PENDING,
                 status=WorkflowStatus.RUNNING,
                 message="Starting.",
                 started_at=at,
@@ -231,7 +231,7 @@ class WorkflowQueue:
             held = await self._leases.write(
                 session,
                 lease,
-                Workflow.status.in_((WorkflowStatus.PENDING, WorkflowStatus.RUNNING)),
+                *(WorkflowStatus.PENDING, WorkflowStatus.RUNNING),
                 status=outcome.status,
                 message=error.message if error else outcome.status.capitalize() + ".",
                 result=result.model_dump(mode="json") if result else None,

@@ -53,12 +53,13 @@ class TestLeases:
             await leases().give_back(session, old)
             assert (await leases().renew(session, [old, new])).held == {run_id}
 
-    async def test_a_condition_that_fails_writes_nothing(self, database: Database) -> None:
+    async def test_a_status_that_has_changed_writes_nothing(self, database: Database) -> None:
         (run_id,) = await add_runs(database, 1)
         async with database.writing(None) as session:
             lease = await leases().take(session, run_id, "PENDING")
             assert lease is not None
-            assert not await leases().write(session, lease, Run.status == "RUNNING", name="x")
+            assert not await leases().write(session, lease, "RUNNING", name="x")
+            assert await leases().write(session, lease, "RUNNING", "PENDING", name="y")
 
     async def test_an_owner_that_restarts_frees_its_own_only(self, database: Database) -> None:
         mine, theirs = await add_runs(database, 2)

@@ -1,0 +1,100 @@
+"""What a run may ask for here, and what it gets where it asks for nothing."""
+
+from __future__ import annotations
+
+from landloom.errors import Forbidden, InvalidInput
+from landloom.server.accounts.keys import Caller
+from landloom.server.accounts.tables import Organization
+from landloom.server.launchers.runtimes import find_runtime
+from landloom.server.runs.schemas import CreateRunPayload, RunPayload
+from landloom.server.settings import Settings
+from landloom.server.storage.layout import UserStorage
+
+
+class Rules:
+    """The operator's settings, applied to requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def payload(
+        self,
+        request: CreateRunPayload,
+        organization: Organization,
+        *,
+        region: str | None,
+        run_id: str,
+    ) -> RunPayload:
+        """Return the request with every default filled in.
+
+        Raises:
+            InvalidInput: A region, runtime or version that is not on offer.
+            Forbidden: The operator has not enabled the runtime.
+        """
+        settings = self._settings
+        payload = RunPayload(
+            runtime=self._runtime(
+                request.runtime or organization.default_runtime or settings.default_runtime
+            ),
+            region=self._region(region or organization.default_region or settings.default_region),
+            version=request.version or "latest",
+            name=request.name or f"run-{run_id}",
+            timeout_seconds=min(request.timeout_seconds, settings.max_alive_hours * 3600),
+            run_python=request.run_python,
+            run_jar=request.run_jar,
+            environment=request.environment,
+        )
+        self.resolve_version(payload.version)
+        return payload
+
+    def resolve_version(self, name: str) -> str:
+        """Return the version behind an alias.
+
+        Raises:
+            InvalidInput: There is no such version or alias.
+        """
+        versions = self._settings.versions
+        if name in versions.values():
+            return name
+        if name not in versions:
+            raise InvalidInput(
+                f"There is no version {name!r} here.",
+                suggestion=f"Choose one of {', '.join(sorted({*versions, *versions.values()}))}.",
+                field="version",
+            )
+        return versions[name]
+
+    def check_source(self, payload: RunPayload, caller: Caller) -> None:
+        """Check that the script or JAR lies where the caller's organization keeps its files.
+
+        Raises:
+            InvalidInput: It lies elsewhere.
+        """
+        source = payload.run_python or payload.run_jar
+        storage = UserStorage(self._settings.bucket, caller.organization_id, caller.user_id)
+        if source is not None and not storage.contains(source.uri):
+            raise InvalidInput(
+                f"{source.uri} does not lie in the organization's storage.",
+                suggestion=f"Upload it under {storage.user_path}",
+                field="runPython.uri" if payload.run_python else "runJar.uri",
+            )
+
+    def _runtime(self, name: str) -> str:
+        runtime = find_runtime(name).name
+        enabled = self._settings.enabled_runtimes
+        if enabled and runtime not in enabled:
+            raise Forbidden(
+                f"The runtime {runtime!r} is not enabled here.",
+                suggestion=f"Choose one of {', '.join(enabled)}.",
+                field="runtime",
+            )
+        return runtime
+
+    def _region(self, name: str) -> str:
+        if name not in self._settings.allowed_regions:
+            raise InvalidInput(
+                f"There is no region {name!r} here.",
+                suggestion=f"Choose one of {', '.join(self._settings.allowed_regions)}.",
+                field="region",
+            )
+        return name
