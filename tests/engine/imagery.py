@@ -109,4 +109,5 @@ def make_scene(
     classes = rng.choice(np.array([4, 5, 6, 8, 9, 3], np.uint8), (half, half))
     write_tiff(folder / name / "SCL.tif", classes, **place | {"pixel": 20.0})
     assets["SCL"] = f"{name}/SCL.tif"
-    return item(name, assets, folder / name / "B02.tif")
+    day = sum(map(ord, name)) % 28 + 1
+    return item(name, assets, folder / name / "B02.tif", f"2023-06-{day:02d}T10:00:00Z")

@@ -30,6 +30,9 @@ SNAP_TOLERANCE = 1e-6
 MAX_SIDE = 8_000_000
 """Pixels. Twice the equator at 10 m: a longer side means that a projection ran off to infinity."""
 
+TINY_DEGREES = 1e-6
+"""A tenth of a metre. A geometry no longer than this needs no densifying."""
+
 DENSIFY_PARTS = 256
 """An AOI edge as long as the AOI is cut into this many parts before it is reprojected."""
 
@@ -173,9 +176,12 @@ def _projected_bounds(geometry: BaseGeometry, epsg: int) -> tuple[float, float, 
     """Return (west, south, east, north); edges are densified, as straight lines turn to curves."""
     west, south, east, north = shapely.bounds(geometry)
     longest = max(east - west, north - south)
-    dense = shapely.segmentize(geometry, longest / DENSIFY_PARTS) if longest > 0 else geometry
+    # GEOS drops an outline without an area when it densifies: the corners are kept beside it.
+    xy = shapely.get_coordinates(geometry)
+    if longest > TINY_DEGREES:
+        dense = shapely.segmentize(geometry, longest / DENSIFY_PARTS)
+        xy = np.vstack([xy, shapely.get_coordinates(dense)])
     transformer = Transformer.from_crs("EPSG:4326", _crs(epsg), always_xy=True)
-    xy = shapely.get_coordinates(dense)
     x, y = transformer.transform(xy[:, 0], xy[:, 1])
     if not (len(xy) and np.isfinite(x).all() and np.isfinite(y).all()):
         raise _no_place(geometry, epsg)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.windows import Window as GdalWindow
 
 from landloom.errors import LandloomError
@@ -35,6 +37,9 @@ FIRST_PAUSE_SECONDS = 0.2
 """Between attempts; it doubles. The store below has retries of its own for HTTP errors."""
 
 DEFAULT_CACHE_BYTES = 512 * 2**20
+WHOLE_BAND = -1
+"""Stands for a block number in the cache's keys."""
+
 REMOTE_READERS = 16
 """Windows that are fetched at a time from remote stores, over all workers."""
 
@@ -96,8 +101,15 @@ class RasterReader:
         Raises:
             RasterReadError: They cannot be read after all attempts.
         """
-        if raster.layout is None:
+        if raster.layout is None and objects.local_path(raster.href) is not None:
             return _with_retries(lambda: _read_by_gdal(raster.href, window))
+        if raster.layout is None:
+            # GDAL gets a remote file whole, so all of it is decoded, once, and kept for a while.
+            keys = [(raster.href, WHOLE_BAND)]
+            (band,) = self._cache.get(
+                keys, lambda _: [_with_retries(lambda: _read_by_gdal(raster.href, raster.extent))]
+            )
+            return band[window.slices()]
         layout = raster.layout
         return _with_retries(lambda: self._read_blocks(raster.href, layout, window))
 
@@ -221,12 +233,18 @@ def _fetch_head(href: str, offset: int, length: int) -> bytes:
     return bytes(obstore.get(location.store, location.path, options=options).bytes())
 
 
-def _gdal_dataset(href: str) -> Any:
+@contextmanager
+def _gdal_dataset(href: str) -> Iterator[Any]:
+    """Open a file with GDAL; a remote one is fetched by the store that its bucket belongs to."""
     path = objects.local_path(href)
     if path is not None:
-        return rasterio.open(path)
+        with rasterio.open(path) as dataset:
+            yield dataset
+        return
     location = objects.resolve(href)
-    return rasterio.open(obstore.open_reader(location.store, location.path))
+    data = bytes(obstore.get(location.store, location.path).bytes())
+    with MemoryFile(data) as memory, memory.open() as dataset:
+        yield dataset
 
 
 def _open_by_gdal(href: str) -> Raster:

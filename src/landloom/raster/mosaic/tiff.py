@@ -214,5 +214,5 @@ def _transform(tags: dict[int, Any]) -> Affine:
     else:
         raise UnsupportedTiff("no simple georeference")
     if _geo_keys(tags).get(RASTER_TYPE) == PIXEL_IS_POINT:
-        return transform * Affine.translation(-0.5, -0.5)
+        return transform @ Affine.translation(-0.5, -0.5)
     return transform

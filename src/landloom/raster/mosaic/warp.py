@@ -27,8 +27,8 @@ LATTICE_PX = 32
 ALIGNED_PX = 1e-6
 """Grids whose corners differ by less than this many pixels are taken for the same."""
 
-LEAST_WEIGHT = 1e-5
-"""Below this sum of weights of valid pixels there is no value: GDAL's figure."""
+HALF = 0.5
+"""The weight from which on a point lies in the second of two neighbouring pixels."""
 
 EDGE_PX = 1e-9
 """A coordinate this far outside a raster still lies on its edge: noise of the arithmetic."""
@@ -175,8 +175,9 @@ def warp_bilinear(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and
 ) -> None:
     """Fill `out` (y, x) by bilinear interpolation, NaN where `keep` is 0 or there is no value.
 
-    As GDAL's warp does it: weights of nodata and outside pixels are given to the others, a pixel
-    whose centre lies outside the source has no value, integers are rounded half up.
+    As GDAL's warp does it: a pixel whose centre lies outside the source or in a source pixel
+    without data has no value, the weights of missing neighbours go to the others, integers are
+    rounded half up.
 
     Args:
         source: The part of the source that was read, (y, x).
@@ -229,7 +230,12 @@ def _interpolate_some(
     wx: float,
     nodata: float,
 ) -> float:
-    """Return the value of those pixels that are there; NaN if they weigh nothing."""
+    """Return the value of those pixels that are there; NaN where the containing one is not."""
+    row, column = corner[0] + (1 if wy >= HALF else 0), corner[1] + (1 if wx >= HALF else 0)
+    row, column = min(max(row, 0), full_yx[0] - 1), min(max(column, 0), full_yx[1] - 1)
+    here = float(source[row - source_yx[0], column - source_yx[1]])
+    if here == nodata or here != here:  # noqa: PLR0124 - NaN
+        return math.nan
     total, weights = 0.0, 0.0
     for dy in range(2):
         row = corner[0] + dy
@@ -241,7 +247,7 @@ def _interpolate_some(
                     weight = (wy if dy else 1.0 - wy) * (wx if dx else 1.0 - wx)
                     total += weight * value
                     weights += weight
-    return total / weights if weights > LEAST_WEIGHT else math.nan
+    return total / weights
 
 
 @compiled

@@ -80,7 +80,7 @@ def _band_asset(
     key = _find_key(identity, item, dataset, names)
     asset = item["assets"][key]
     facts = _band_facts(asset)
-    nodata = _number(facts.get("nodata", asset.get("nodata")))
+    nodata = _number(facts.get("nodata"))
     offset = 0.0
     if dataset.radiometry == "sentinel2_l2a":
         offset = _sentinel2_offset(item.get("properties", {}), facts)
@@ -124,10 +124,13 @@ def _common_name(asset: Json) -> str | None:
 
 
 def _band_facts(asset: Json) -> Json:
-    """Return the facts of an asset's only band: `raster:bands` of STAC 1.0, `bands` of 1.1."""
+    """Return the facts of an asset's only band.
+
+    They stand in `raster:bands` in STAC 1.0; in 1.1 in `bands`, or on the asset itself, which
+    speaks for all of its bands.
+    """
     bands = asset.get("raster:bands") or asset.get("bands") or [{}]
-    facts: Json = bands[0]
-    return facts
+    return {**asset, **bands[0]}
 
 
 def _sentinel2_offset(properties: Json, facts: Json) -> float:
@@ -189,7 +192,7 @@ def _latitude(item: Json, geometry: Any) -> float:
     for holder in (properties, *item.get("assets", {}).values()):
         size, transform = holder.get("proj:shape"), holder.get("proj:transform")
         if epsg and size and transform:
-            x, y = Affine(*transform[:6]) * (size[1] / 2, size[0] / 2)
+            x, y = Affine(*transform[:6]) @ (size[1] / 2, size[0] / 2)
             code = epsg if ":" in epsg else f"EPSG:{epsg}"
             return float(Transformer.from_crs(code, "EPSG:4326", always_xy=True).transform(x, y)[1])
     return float(geometry.centroid.y)

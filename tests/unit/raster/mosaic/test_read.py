@@ -1,0 +1,195 @@
+"""Reading rasters: equal to GDAL for every kind of file, on disk and over HTTP; failures."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window as GdalWindow
+from tests.engine.imagery import SAMPLES, write_tiff
+from tests.engine.stac_api import serve_files
+
+from landloom.raster.grid import Window
+from landloom.raster.mosaic import read as reading
+from landloom.raster.mosaic.blocks import BlockCache
+from landloom.raster.mosaic.read import RasterReader, RasterReadError
+
+KINDS = [
+    (dtype, compress, predictor)
+    for dtype, compress, predictor in product(
+        ("uint8", "uint16", "int16", "int32", "float32", "float64"),
+        ("none", "deflate", "lzw", "zstd"),
+        (1, 2, 3),
+    )
+    if (predictor < 3 or dtype.startswith("f")) and (predictor == 1 or compress != "none")
+]
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    monkeypatch.setattr(reading, "FIRST_PAUSE_SECONDS", 0.01)
+    opened = RasterReader()
+    yield opened
+    opened.close()
+
+
+class TestParityWithGdal:
+    def test_every_sample(self, reader):
+        for path in sorted((SAMPLES / "imagery").rglob("*.tif")):
+            raster = reader.open(str(path))
+            assert raster.layout is not None
+            with rasterio.open(path) as file:
+                assert raster.transform == file.transform
+                assert raster.crs == str(file.crs)
+                assert raster.nodata == file.nodata
+                np.testing.assert_array_equal(reader.read(raster, raster.extent), file.read(1))
+
+    @pytest.mark.parametrize(("dtype", "compress", "predictor"), KINDS)
+    @pytest.mark.parametrize(
+        "shape",
+        [{"bigtiff": "YES"}, {"tiled": False, "blockxsize": None, "blockysize": 7}],
+        ids=["big-tiles", "strips"],
+    )
+    def test_every_kind(self, reader, tmp_path, dtype, compress, predictor, shape):
+        pixels = (np.random.default_rng(1).random((150, 201)) * 200).astype(dtype)
+        options = {"compress": compress, "predictor": predictor, "blockysize": 48} | shape
+        path = write_tiff(tmp_path / "a.tif", pixels, **options)
+        raster = reader.open(str(path))
+        assert raster.layout is not None
+        np.testing.assert_array_equal(reader.read(raster, raster.extent), pixels)
+        window = Window(40, 60, 149, 130)
+        np.testing.assert_array_equal(reader.read(raster, window), pixels[window.slices()])
+
+    @pytest.mark.parametrize(
+        "options", [{"compress": "lerc", "predictor": 1}, {"endianness": "BIG"}]
+    )
+    def test_other_kinds_go_through_gdal(self, reader, tmp_path, options):
+        pixels = np.arange(90 * 70, dtype=np.uint16).reshape(90, 70)
+        path = write_tiff(tmp_path / "a.tif", pixels, **options)
+        raster = reader.open(str(path))
+        assert raster.layout is None
+        window = Window(3, 5, 80, 60)
+        np.testing.assert_array_equal(reader.read(raster, window), pixels[window.slices()])
+
+    def test_blocks_never_written_hold_nodata(self, reader, tmp_path):
+        path = tmp_path / "sparse.tif"
+        write_tiff(path, np.ones((10, 10), np.uint16), nodata=7)
+        profile = rasterio.open(path).profile | {"height": 200, "width": 200, "sparse_ok": True}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(np.ones((64, 64), np.uint16), 1, window=GdalWindow(64, 64, 64, 64))
+        raster = reader.open(str(path))
+        assert 0 in raster.layout.counts
+        with rasterio.open(path) as file:
+            np.testing.assert_array_equal(reader.read(raster, raster.extent), file.read(1))
+
+
+class TestOverHttp:
+    @pytest.fixture
+    def body(self, tmp_path):
+        self.pixels = np.random.default_rng(0).integers(0, 9999, (300, 200)).astype(np.uint16)
+        return write_tiff(tmp_path / "a.tif", self.pixels).read_bytes()
+
+    def test_ranges_give_the_same_pixels(self, reader, body):
+        with serve_files(lambda _: body) as url:
+            raster = reader.open(f"{url}/a.tif")
+            (found,) = reader.read_many([(raster, raster.extent)])
+        np.testing.assert_array_equal(found, self.pixels)
+
+    def test_two_answers_503_then_all_is_well(self, reader, body):
+        answers = [503, 503]
+        with serve_files(lambda _: answers.pop() if answers else body) as url:
+            raster = reader.open(f"{url}/a.tif")
+            answers += [503, 503]
+            np.testing.assert_array_equal(reader.read(raster, raster.extent), self.pixels)
+
+    def test_404_is_not_asked_again(self, reader):
+        asked = []
+
+        def answer(path):
+            asked.append(path)
+            return 404
+
+        with serve_files(answer) as url, pytest.raises(RasterReadError, match=url):
+            reader.open(f"{url}/a.tif")
+        assert len(asked) == 1
+
+    def test_gdal_reads_through_the_same_door(self, reader, tmp_path):
+        pixels = np.arange(90 * 70, dtype=np.uint16).reshape(90, 70)
+        body = write_tiff(tmp_path / "a.tif", pixels, endianness="BIG").read_bytes()
+        with serve_files(lambda _: body) as url:
+            raster = reader.open(f"{url}/a.tif")
+            np.testing.assert_array_equal(reader.read(raster, raster.extent), pixels)
+
+
+class TestFailures:
+    def test_a_file_that_is_cut_off(self, reader, tmp_path):
+        rng = np.random.default_rng(0)
+        path = write_tiff(tmp_path / "a.tif", rng.integers(0, 9, (300, 300)).astype(np.uint16))
+        raster = reader.open(str(path))
+        path.write_bytes(path.read_bytes()[:-2000])
+        with pytest.raises(RasterReadError, match=r"cut off.*3 attempts"):
+            reader.read(raster, raster.extent)
+
+    def test_bytes_that_are_not_what_they_seem(self, reader, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", np.ones((64, 64), np.uint16))
+        raster = reader.open(str(path))
+        data = bytearray(path.read_bytes())
+        data[int(raster.layout.offsets[0]) : int(raster.layout.offsets[0]) + 8] = b"garbage!"
+        path.write_bytes(data)
+        with pytest.raises(RasterReadError, match="cannot be decoded"):
+            reader.read(raster, raster.extent)
+
+    def test_no_file_and_no_raster(self, reader, tmp_path):
+        with pytest.raises(RasterReadError, match=r"none\.tif"):
+            reader.open(str(tmp_path / "none.tif"))
+        (tmp_path / "text.tif").write_text("hello")
+        with pytest.raises(RasterReadError, match="3 attempts"):
+            reader.open(str(tmp_path / "text.tif"))
+
+    def test_failures_of_many_are_returned_in_place(self, reader, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", np.ones((64, 64), np.uint16))
+        good, bad = reader.open_many([str(path), str(tmp_path / "none.tif")])
+        assert good.shape_yx == (64, 64)
+        assert isinstance(bad, RasterReadError)
+
+
+class TestBlockCache:
+    def test_threads_decode_a_block_once(self):
+        cache, loaded, gate = BlockCache(10**6), [], threading.Barrier(4)
+
+        def load(places):
+            loaded.extend(places)
+            return [np.full(3, place) for place in places]
+
+        def work(_):
+            gate.wait()
+            return cache.get(["a", "b"], load)
+
+        with ThreadPoolExecutor(4) as pool:
+            for blocks in pool.map(work, range(4)):
+                assert [block[0] for block in blocks] == [0, 1]
+        assert sorted(loaded) == [0, 1]
+
+    def test_it_holds_no_more_than_its_limit(self):
+        cache = BlockCache(100)
+        loads = []
+
+        def load(places):
+            loads.append(places)
+            return [np.zeros(60, np.uint8) for _ in places]
+
+        for key in ("a", "b", "b", "a"):
+            cache.get([key], load)
+        assert len(loads) == 3
+
+    def test_a_failure_reaches_the_caller_and_is_not_kept(self):
+        cache = BlockCache(100)
+
+        def broken(places):
+            raise OSError("no")
+
+        with pytest.raises(OSError, match="no"):
+            cache.get(["a"], broken)
+        assert cache.get(["a"], lambda _: [np.ones(1)])[0][0] == 1

@@ -1,0 +1,78 @@
+"""Areas of interest in every form they come in."""
+
+import json
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from landloom.errors import InvalidInput, StoreProblem
+from landloom.raster.aoi import read_aoi
+
+SQUARE = shapely.box(13.0, 48.0, 13.1, 48.1)
+
+
+def test_geoparquet_in_any_crs(tmp_path):
+    path = tmp_path / "aoi.parquet"
+    gpd.GeoDataFrame({"NAME": ["Inn"]}, geometry=[SQUARE], crs=4326).to_crs(32633).to_parquet(path)
+    (row,) = read_aoi(str(path))
+    assert row.name == "Inn"
+    assert row.geometry.normalize().equals_exact(SQUARE.normalize(), 1e-9)
+
+
+@pytest.mark.parametrize("form", ["geometry", "feature", "collection"])
+def test_inline_geojson(form):
+    geometry = shapely.geometry.mapping(SQUARE)
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"name": "Inn"}}
+    document = {
+        "geometry": geometry,
+        "feature": feature,
+        "collection": {"type": "FeatureCollection", "features": [feature, feature]},
+    }[form]
+    rows = read_aoi(document)
+    assert len(rows) == (2 if form == "collection" else 1)
+    assert rows[0].geometry.equals(SQUARE)
+
+
+def test_geojson_file_with_the_old_crs_member(tmp_path):
+    frame = gpd.GeoDataFrame(geometry=[SQUARE], crs=4326).to_crs(3857)
+    path = tmp_path / "aoi.geojson"
+    frame.to_file(path, driver="GeoJSON")
+    (row,) = read_aoi(path.as_uri())
+    assert row.geometry.normalize().equals_exact(SQUARE.normalize(), 1e-6)
+
+
+def test_an_invalid_polygon_is_made_valid():
+    bow_tie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    (row,) = read_aoi(shapely.geometry.mapping(bow_tie))
+    assert row.geometry.is_valid
+    assert row.geometry.area == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("document", "match"),
+    [
+        ({"type": "FeatureCollection", "features": []}, "no rows"),
+        ({"type": "Feature", "geometry": None, "properties": {}}, "no geometry"),
+        ({"type": "Polygon"}, "not GeoJSON"),
+        (shapely.geometry.mapping(shapely.box(4e5, 5e6, 5e5, 6e6)), "beyond longitude"),
+    ],
+)
+def test_what_cannot_be_used_is_said_plainly(document, match):
+    with pytest.raises(InvalidInput, match=match):
+        read_aoi(document)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(StoreProblem, match=r"nowhere\.parquet"):
+        read_aoi(str(tmp_path / "nowhere.parquet"))
+
+
+def test_another_format_is_refused(tmp_path):
+    path = tmp_path / "aoi.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidInput, match="neither GeoParquet nor GeoJSON"):
+        read_aoi(str(path))
+    path.write_text(json.dumps([1, 2]))
+    with pytest.raises(InvalidInput, match="not GeoJSON"):
+        read_aoi(str(path))
