@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from pyproj import Transformer
 
-from county.clouds import LEAST_COVER, MOST_COVER, Sky, draw_skies, load_shapes
+from county.clouds import LEAST_COVER, MOST_COVER, Float, draw_skies, load_shapes
 from county.ground import BANDS, Ground, load_ground
 from county.scene import RESOLUTION, SceneFiles, Tile, write_band, write_classes
 from county.stac import write_catalog
@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 YEAR = 2023
 DATASETS = {"planting": "S2_MED_PLANTING", "harvest": "S2_MED_HARVEST"}
 WORKERS = 2
+ATTEMPTS = 10
 SAMPLE_STEP = 8
 """Every so many 20 m pixels are looked at to find how much cloud a sky makes."""
 
@@ -53,37 +54,55 @@ def make_scenes(aoi: Path, out: Path, *, seed: int = 0, per_season: int = 6) -> 
             for turn, season in enumerate(DATASETS):
                 key = (seed, number, turn)
                 rng = np.random.default_rng(np.random.SeedSequence(key))
-                skies = draw_skies(shapes, per_season, _sample(tile), rng)
-                scenes = _plan(tile, season, out, skies, rng)
-                made += _write(scenes, grounds[season], key, pool)
+                days = _draw_days(tile, season, per_season, rng)
+                scenes = _cloud(tile, season, days, out, (shapes, grounds[season]), rng)
+                made += _fill(scenes, grounds[season], key, pool)
     write_catalog(made, out, HERE / "models" / "fields.pt2")
     return made
 
 
-def _plan(
-    tile: Tile, season: str, out: Path, skies: list[Sky], rng: np.random.Generator
-) -> list[SceneFiles]:
-    """Return the scenes of a tile and season: evenly spread over the season's days, a bit off."""
+def _draw_days(tile: Tile, season: str, count: int, rng: np.random.Generator) -> list[dt.datetime]:
+    """Return times within the season of the tile's latitude, evenly spread but for a bit."""
     first, last = load_catalog().dataset(DATASETS[season]).season(_latitude(tile))
-    step = (last - first + 1) / len(skies)
-    scenes = []
-    for number, sky in enumerate(skies):
-        day = first + int(step * number + rng.uniform(0.0, step))
-        moment = dt.datetime(YEAR, 1, 1, 10, 30, number, tzinfo=dt.UTC) + dt.timedelta(day - 1)
-        name = f"RELOCATED_{tile.name}_{moment:%Y%m%d}_{number}"
-        folder = out / "scenes" / season / name
-        folder.mkdir(parents=True)
-        scenes.append(SceneFiles(name, season, moment, tile, folder, sky))
-    return scenes
+    step = (last - first + 1) / count
+    days = [first + int(step * number + rng.uniform(0.0, step)) for number in range(count)]
+    new_year = dt.datetime(YEAR, 1, 1, 10, 30, tzinfo=dt.UTC)
+    return [
+        new_year + dt.timedelta(days=day - 1, seconds=number) for number, day in enumerate(days)
+    ]
 
 
-def _write(
+def _cloud(
+    tile: Tile,
+    season: str,
+    days: list[dt.datetime],
+    out: Path,
+    material: tuple[list[Float], Ground],
+    rng: np.random.Generator,
+) -> list[SceneFiles]:
+    """Write the scene classes of a season under skies whose clouds cover what they should."""
+    shapes, ground = material
+    for _ in range(ATTEMPTS):
+        skies = draw_skies(shapes, len(days), _sample(tile), rng)
+        scenes = []
+        for number, (acquired, sky) in enumerate(zip(days, skies, strict=True)):
+            name = f"RELOCATED_{tile.name}_{acquired:%Y%m%d}_{number}"
+            folder = out / "scenes" / season / name
+            folder.mkdir(parents=True, exist_ok=True)
+            scenes.append(SceneFiles(name, season, acquired, tile, folder, sky))
+        covers = write_classes(scenes, ground)
+        # Clearing what must be clear can leave a sky with too little.
+        if all(LEAST_COVER <= cover <= MOST_COVER for cover in covers):
+            return [
+                replace(scene, cover=cover) for scene, cover in zip(scenes, covers, strict=True)
+            ]
+    raise SystemExit(f"No skies over {tile.name} have the right cover: try another --seed.")
+
+
+def _fill(
     scenes: list[SceneFiles], ground: Ground, key: tuple[int, ...], pool: ThreadPoolExecutor
 ) -> list[SceneFiles]:
-    covers = write_classes(scenes, ground)
-    outside = [cover for cover in covers if not LEAST_COVER <= cover <= MOST_COVER]
-    if outside:
-        raise SystemExit(f"A sky covers {outside[0]:.0%} of a scene: try another --seed.")
+    """Write the bands of scenes whose classes are there."""
     tasks = [
         pool.submit(write_band, scene, ground, band, (*key, number))
         for number, scene in enumerate(scenes)
@@ -91,7 +110,7 @@ def _write(
     ]
     for task in tasks:
         task.result()
-    return [replace(scene, cover=cover) for scene, cover in zip(scenes, covers, strict=True)]
+    return scenes
 
 
 def _sample(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +121,7 @@ def _sample(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
 
 def _latitude(tile: Tile) -> float:
     """Return the latitude of the tile's centre: the season rule of the datasets goes by it."""
-    x, y = tile.transform(RESOLUTION) * (tile.width / 2, tile.height / 2)
+    x, y = tile.transform(RESOLUTION) @ (tile.width / 2, tile.height / 2)
     to_degrees = Transformer.from_crs(tile.epsg, 4326, always_xy=True)
     return float(to_degrees.transform(x, y)[1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pystac
 import shapely
@@ -15,9 +16,9 @@ from county.scene import CLASS_RESOLUTION, RESOLUTION, SceneFiles, Tile
 COLLECTION = "sentinel-2-l2a-relocated"
 COMMON_NAMES = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"}
 EXTENSIONS = [
-    "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
-    "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
-    "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
 ]
 NOTE = (
     "RELOCATED: real Sentinel-2 pixels of the Inn valley (tile 33UUP, {day}), mirror-tiled to this"
@@ -84,7 +85,7 @@ def _item(scene: SceneFiles) -> pystac.Item:
             "description": NOTE.format(day=DATES[scene.season]),
             "gsd": RESOLUTION,
             "constellation": "sentinel-2",
-            "proj:epsg": tile.epsg,
+            "proj:code": f"EPSG:{tile.epsg}",
             "grid:code": f"RELOCATED-{tile.name}",
             "eo:cloud_cover": round(scene.cover * 100, 2),
             "earthsearch:boa_offset_applied": True,
@@ -102,17 +103,15 @@ def _item(scene: SceneFiles) -> pystac.Item:
 def _asset(scene: SceneFiles, name: str, resolution: int) -> pystac.Asset:
     tile = scene.tile
     shrink = resolution // RESOLUTION
-    fields = {
+    fields: dict[str, Any] = {
         "proj:shape": [tile.height // shrink, tile.width // shrink],
         "proj:transform": list(tile.transform(resolution)),
     }
     if name in COMMON_NAMES:
-        fields["eo:bands"] = [{"name": name, "common_name": COMMON_NAMES[name]}]
-        fields["raster:bands"] = [
-            {"data_type": "uint16", "nodata": 0, "scale": 0.0001, "offset": 0}
-        ]
+        fields |= {"data_type": "uint16", "nodata": 0, "raster:scale": 0.0001, "raster:offset": 0}
+        fields["bands"] = [{"name": name, "eo:common_name": COMMON_NAMES[name]}]
     else:
-        fields["raster:bands"] = [{"data_type": "uint8", "nodata": 0}]
+        fields |= {"data_type": "uint8", "nodata": 0}
     return pystac.Asset(
         str(scene.folder / f"{name}.tif"),
         title=name,
@@ -124,8 +123,8 @@ def _asset(scene: SceneFiles, name: str, resolution: int) -> pystac.Asset:
 
 def _outline(tile: Tile) -> shapely.Polygon:
     """Return a tile's outline in EPSG:4326."""
-    west, north = tile.transform(RESOLUTION) * (0, 0)
-    east, south = tile.transform(RESOLUTION) * (tile.width, tile.height)
+    west, north = tile.transform(RESOLUTION) @ (0, 0)
+    east, south = tile.transform(RESOLUTION) @ (tile.width, tile.height)
     to_degrees = Transformer.from_crs(tile.epsg, 4326, always_xy=True).transform
     side = shapely.segmentize(shapely.box(west, south, east, north), 10_000.0)
     return shapely.transform(side, to_degrees, interleaved=False)

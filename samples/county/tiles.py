@@ -16,6 +16,9 @@ from county.scene import RESOLUTION, Tile
 LARGEST = 10980
 """Pixels along a tile, as in the Sentinel-2 tiling: larger areas become several scenes a date."""
 
+SMALLEST = 512
+"""Pixels along a tile: over less, clouds of kilometres would cover all or nothing."""
+
 MARGIN_DEGREES = 0.01
 """About 1 km around the area: an output grid in another CRS is turned against the zone's."""
 
@@ -69,8 +72,8 @@ def _cut(epsg: int, part: BaseGeometry) -> Iterator[Tile]:
     # The sides of a box in degrees are curves in the zone.
     outline = shapely.transform(shapely.segmentize(part, 0.05), to_utm, interleaved=False)
     west, south, east, north = outline.bounds
-    left, right = _snapped(west / RESOLUTION), _snapped(east / RESOLUTION, up=True)
-    top, bottom = _snapped(-north / RESOLUTION), _snapped(-south / RESOLUTION, up=True)
+    left, right = _span(west / RESOLUTION, east / RESOLUTION)
+    top, bottom = _span(-north / RESOLUTION, -south / RESOLUTION)
     for number_y, row in enumerate(range(top, bottom, LARGEST)):
         for number_x, column in enumerate(range(left, right, LARGEST)):
             yield Tile(
@@ -83,6 +86,7 @@ def _cut(epsg: int, part: BaseGeometry) -> Iterator[Tile]:
             )
 
 
-def _snapped(pixel: float, *, up: bool = False) -> int:
-    """Return the nearest even pixel below (or above): a whole pixel of 20 m."""
-    return 2 * (math.ceil(pixel / 2) if up else math.floor(pixel / 2))
+def _span(first: float, last: float) -> tuple[int, int]:
+    """Return whole even pixels, for those of 20 m, around a span of SMALLEST at least."""
+    missing = max(0.0, SMALLEST - (last - first)) / 2
+    return 2 * math.floor((first - missing) / 2), 2 * math.ceil((last + missing) / 2)
