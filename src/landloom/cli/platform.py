@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landloom.errors import SetupProblem
+from landloom.errors import LandloomError, SetupProblem
 
 if TYPE_CHECKING:
     from landloom.stack.announcement import Announcement, UpOptions
@@ -56,7 +56,7 @@ def up(
         return
     try:
         run_platform(options, lambda announcement: answer_ready(ready_fd, announcement))
-    except SetupProblem as problem:
+    except LandloomError as problem:
         answer_problem(ready_fd, problem)
         raise
 
@@ -124,6 +124,8 @@ def _print_up(announcement: Announcement, *, detached: bool) -> None:
     ]
     if announcement.ca_file:
         lines.append(f"  authority   {announcement.ca_file} (the connection names it already)")
+    if announcement.exposed:
+        lines.append("Other machines may reach the API without TLS: keys travel in the clear.")
     if announcement.store == "adopted":
         lines.append("  The object store of an earlier start was still running and was adopted.")
     lines += [

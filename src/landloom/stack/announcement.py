@@ -29,3 +29,5 @@ class Announcement:
     store: str
     """started, adopted or restarted."""
     ca_file: str | None = None
+    exposed: bool = False
+    """Whether keys may cross a network unencrypted."""

@@ -59,7 +59,9 @@ def ensure_authority(identity: Identity, name: str) -> None:
     _write(identity, certificate, key)
 
 
-def ensure_leaf(authority: Identity, leaf: Identity, names: Iterable[str]) -> bool:
+def ensure_leaf(
+    authority: Identity, leaf: Identity, names: Iterable[str], life: timedelta | None = None
+) -> bool:
     """Make a certificate for `names` in `leaf`'s files, unless a fitting one is there.
 
     It serves both ends of a connection (server and client authentication). It is made anew when it
@@ -69,6 +71,7 @@ def ensure_leaf(authority: Identity, leaf: Identity, names: Iterable[str]) -> bo
         authority: Who signs.
         leaf: Where the certificate and its key live.
         names: Host names and IP addresses, in any order.
+        life: How long a new one is good for; None is `LEAF_LIFE`.
 
     Returns:
         Whether a new one was made.
@@ -85,7 +88,7 @@ def ensure_leaf(authority: Identity, leaf: Identity, names: Iterable[str]) -> bo
     subject = _name("Landloom server")
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _builder(subject, issuer.subject, key, LEAF_LIFE)
+        _builder(subject, issuer.subject, key, life or LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)

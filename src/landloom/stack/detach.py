@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from landloom.errors import SetupProblem
+from landloom.errors import LandloomError, SetupProblem
 from landloom.stack.announcement import Announcement
 from landloom.stack.files import private_file
 from landloom.stack.instance import Instance
@@ -70,7 +70,7 @@ def answer_ready(descriptor: int, announcement: Announcement) -> None:
     _answer(descriptor, asdict(announcement))
 
 
-def answer_problem(descriptor: int, problem: SetupProblem) -> None:
+def answer_problem(descriptor: int, problem: LandloomError) -> None:
     """Tell the process that started us why we are not."""
     _answer(descriptor, {"problem": problem.message, "suggestion": problem.suggestion})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class EmbeddedStore:
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _process: ProcessRecord | None = field(default=None, init=False)
     _given_up: bool = field(default=False, init=False)
+    _changing: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     @property
     def identities(self) -> Identities:
@@ -72,6 +74,10 @@ class EmbeddedStore:
         Raises:
             SetupProblem: The store did not come up; the message quotes its log.
         """
+        with self._changing:
+            return self._ensure()
+
+    def _ensure(self) -> Outcome:
         weed.write_config(self.config)
         self.identities.ensure_admin()
         left = self.left_behind()
@@ -80,12 +86,14 @@ class EmbeddedStore:
         outcome: Outcome = "started" if left is None else "restarted"
         for _ in range(_STARTS):
             self.end()
+            if self._given_up:
+                raise SetupProblem("The object store was ended while it was starting.")
             self._start()
             if self._ready(READY_SECONDS):
                 return outcome
-            if self._given_up:
-                raise SetupProblem("The object store was ended while it was starting.")
         self.end()
+        if self._given_up:
+            raise SetupProblem("The object store was ended while it was starting.")
         raise SetupProblem(
             f"The object store did not start; its log says: {self._log_tail()}",
             suggestion=f"The whole log is {self.log}.",
@@ -109,6 +117,10 @@ class EmbeddedStore:
 
     def end(self) -> bool:
         """End the store, whoever started it; return whether there was one."""
+        with self._changing:
+            return self._end()
+
+    def _end(self) -> bool:
         left = self.left_behind()
         ended = left.end(grace_seconds=STOP_SECONDS) if left else False
         if self._child is not None:

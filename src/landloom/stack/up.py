@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 import socket
@@ -12,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from landloom.errors import SetupProblem
 from landloom.server import journal
@@ -36,6 +37,7 @@ from landloom.stack.tls import ServerTls, ensure_tls
 from landloom.stack.weed import LOOPBACK, StorePorts
 
 _WATCH_SECONDS = 0.5
+_RENEW_SECONDS = 24 * 3600
 _GOODBYE_SECONDS = 5
 """What open requests get to finish."""
 
@@ -122,6 +124,7 @@ class _Platform:
             connection_file=str(self._instance.connection_file),
             store=outcome,
             ca_file=str(tls.authority) if tls else None,
+            exposed=tls is None and not _is_loopback(self._options.host),
         )
         await self._serve(server, listener, lambda: announce(announcement))
 
@@ -130,7 +133,10 @@ class _Platform:
     ) -> None:
         serving = asyncio.create_task(_serve(server, listener))
         watching = asyncio.create_task(self._watch_store())
-        announcing = asyncio.create_task(_when_started(server, announce))
+        beside = [
+            asyncio.create_task(_when_started(server, announce)),
+            asyncio.create_task(self._renew_tls(server)),
+        ]
         ending = asyncio.create_task(self._until_the_end())
         try:
             done, _ = await asyncio.wait(
@@ -138,10 +144,10 @@ class _Platform:
             )
         finally:
             server.should_exit = True
-            for task in (watching, announcing, ending):
+            for task in (watching, ending, *beside):
                 task.cancel()
             # The API goes first: its last requests still find the store.
-            await asyncio.gather(serving, watching, announcing, ending, return_exceptions=True)
+            await asyncio.gather(serving, watching, ending, *beside, return_exceptions=True)
         for task in done:
             task.result()
 
@@ -161,6 +167,14 @@ class _Platform:
                 await asyncio.to_thread(self._store.ensure)
                 _log.info("the object store is up again")
             self._store.bound_log()
+
+    async def _renew_tls(self, server: _Server) -> None:
+        """Keep the API's certificate fresh; connections from then on see the new one."""
+        while self._options.tls:
+            await asyncio.sleep(_RENEW_SECONDS)
+            tls = await asyncio.to_thread(self._tls)
+            if tls is not None and server.config.ssl is not None:
+                server.config.ssl.load_cert_chain(tls.leaf.certificate, tls.leaf.key)
 
     def _free_ports(self) -> Ports:
         """Make sure that nobody else sits on the store's ports, and return the ones to use."""
@@ -186,14 +200,26 @@ class _Platform:
 
     def _settings(self, tls: ServerTls | None) -> Settings:
         secret = self._store.config.secret
-        return Settings(
-            data_dir=self._instance.folder,
-            public_url=_url(self._options.host, self._ports.api, secure=tls is not None),
-            s3_endpoint=self._store.config.endpoint_url,
-            bucket=BUCKET,
-            admin_access_key=SecretStr(secret.access_key(ADMIN)),
-            admin_secret_key=SecretStr(secret.secret_key(ADMIN)),
-            ca_bundle=tls.bundle if tls else None,
+        try:
+            settings = Settings(
+                data_dir=self._instance.folder,
+                public_url=_url(self._options.host, self._ports.api, secure=tls is not None),
+                s3_endpoint=self._store.config.endpoint_url,
+                bucket=BUCKET,
+                admin_access_key=SecretStr(secret.access_key(ADMIN)),
+                admin_secret_key=SecretStr(secret.secret_key(ADMIN)),
+                ca_bundle=tls.bundle if tls else None,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(["LANDLOOM", *map(str, first["loc"])]).upper()
+            raise SetupProblem(
+                f"{name} is not usable ({first['msg']}).", suggestion="Correct it, or unset it."
+            ) from error
+        # Workloads stand in folders of their own: a path relative to ours means nothing there.
+        named = {name: getattr(settings, name) for name in ("catalog", "divisions", "models")}
+        return settings.model_copy(
+            update={name: path.absolute() for name, path in named.items() if path is not None}
         )
 
     async def _write_connection(
@@ -292,6 +318,13 @@ def _url(host: str, port: int, *, secure: bool) -> str:
     reached = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - a comparison
     name = f"[{reached}]" if ":" in reached else reached
     return f"{'https' if secure else 'http'}://{name}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _log_to(path: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from landloom.errors import SetupProblem
-from landloom.stack.certificates import Identity, ensure_authority, ensure_leaf
+from landloom.stack.certificates import AUTHORITY_LIFE, Identity, ensure_authority, ensure_leaf
 from landloom.stack.files import private_folder, write_private
 from landloom.stack.ports import GRPC_OFFSET
 from landloom.stack.secrets import MasterSecret
@@ -181,7 +181,8 @@ def write_config(config: WeedConfig) -> None:
     authority = Identity(config.config / "ca.pem", config.config / "ca.key")
     leaf = Identity(config.config / "store.pem", config.config / "store.key")
     ensure_authority(authority, "Landloom store authority")
-    ensure_leaf(authority, leaf, ["localhost", LOOPBACK])
+    # As long as its authority's: a store that runs for years never reads it again.
+    ensure_leaf(authority, leaf, ["localhost", LOOPBACK], life=AUTHORITY_LIFE)
     write_private(config.config / "security.toml", _security(config, authority, leaf))
 
 
