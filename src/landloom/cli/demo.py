@@ -111,6 +111,8 @@ def _start(data: Path, samples: Path) -> None:
     from landloom.stack.detach import start_detached
 
     _say("Starting the platform")
+    # Compiled once and kept: without bytecode every process would compile its imports anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["LANDLOOM_CATALOG"] = str(samples / "catalog.toml")
     start_detached(data, [f"--data={data}"])
 
