@@ -20,6 +20,7 @@ from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog.dataset import Dataset
 from landloom.raster.execute.base import Executor
 from landloom.raster.grid import geobox_for, tiles
+from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.mosaic.tile import (
     DEFAULT_SUBTILE,
     Layer,
@@ -34,6 +35,9 @@ from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
 from landloom.wire.progress import Stage
 from landloom.wire.results import MosaicRow
+
+FOOTPRINT_PARTS = 32
+"""Into so many parts a grid's side is cut before it becomes a curve in degrees."""
 
 MAX_WARNINGS = 20
 """Skipped rasters that are named one by one; more are counted."""
@@ -147,7 +151,10 @@ def build_mosaic(  # noqa: PLR0913, PLR0917 - the front door: all that a mosaic 
     _report_scenes(plan, report, tell)
     store = _create(datasets, plan, output_uri, sizes)
     tasks = _tasks(store, datasets, plan, sizes, on_error)
-    total = _run(store, tasks, executor, report, cancelled, tell)
+    try:
+        total = _run(store, tasks, executor, report, cancelled, tell)
+    finally:
+        shared_reader().forget()
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
     found = {
         "landloom:valid_fraction": valid_fraction,
@@ -179,8 +186,9 @@ def _run(
     tell: Callable[[Stage, str], None],
 ) -> TileReport:
     """Compute the shards that are not there yet; return the sum of all reports."""
-    todo = [task for task in tasks if not store.has_shard(*_shard_key(task))]
-    finished = [task for task in tasks if task not in todo]
+    there = store.finished_shards()
+    todo = [task for task in tasks if _shard_key(task) not in there]
+    finished = [task for task in tasks if _shard_key(task) in there]
     done = len(finished)
     total = TileReport(valid_px=_count_valid(store, finished))
     if done:
@@ -201,7 +209,8 @@ def _run(
 
 def _footprint(geobox: GeoBox) -> BaseGeometry:
     """Return the grid's outline in EPSG:4326."""
-    outline = geobox.extent.to_crs("EPSG:4326", resolution=max(geobox.shape) * abs(geobox.affine.a))
+    side = max(geobox.shape) * abs(geobox.affine.a)
+    outline = geobox.extent.to_crs("EPSG:4326", resolution=side / FOOTPRINT_PARTS)
     geometry: BaseGeometry = outline.geom
     return geometry if geometry.is_valid else shapely.make_valid(geometry)
 

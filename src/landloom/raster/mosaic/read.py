@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ FIRST_PAUSE_SECONDS = 0.2
 """Between attempts; it doubles. The store below has retries of its own for HTTP errors."""
 
 DEFAULT_CACHE_BYTES = 512 * 2**20
+MAX_HEADERS = 4096
+"""Headers kept: some ten kilobytes each."""
+
 WHOLE_BAND = -1
 """Stands for a block number in the cache's keys."""
 
@@ -72,7 +76,7 @@ class RasterReader:
     """Opens rasters and reads windows of them; safe to share between threads."""
 
     def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._rasters: dict[str, Raster] = {}
+        self._rasters: OrderedDict[str, Raster] = OrderedDict()
         self._cache = BlockCache(cache_bytes)
         self._pool = ThreadPoolExecutor(REMOTE_READERS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
@@ -89,6 +93,8 @@ class RasterReader:
             known = _with_retries(lambda: _open(href))
             with self._lock:
                 self._rasters[href] = known
+                while len(self._rasters) > MAX_HEADERS:
+                    self._rasters.popitem(last=False)
         return known
 
     def open_many(self, hrefs: Sequence[str]) -> list[Raster | RasterReadError]:
@@ -119,10 +125,16 @@ class RasterReader:
         """Read several windows, remote ones at the same time; failures are returned."""
         return self._at_once(self.read, [(raster.href, (raster, part)) for raster, part in wanted])
 
+    def forget(self) -> None:
+        """Free the memory of all headers and pixels; the reader goes on working."""
+        with self._lock:
+            self._rasters.clear()
+        self._cache.clear()
+
     def close(self) -> None:
         """End the threads and forget all pixels."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._cache.clear()
+        self.forget()
 
     def _at_once[T](
         self, run: Callable[..., T], calls: Sequence[tuple[str, tuple[Any, ...]]]

@@ -163,6 +163,17 @@ class CubeStore:
         """Return whether a shard is written; if it is, it is whole."""
         return objects.exists(self._shard_uri(time_index, iy, ix))
 
+    def finished_shards(self) -> set[tuple[int, int, int]]:
+        """Return (time index, iy, ix) of every shard that is written, by one listing."""
+        root = _join(self.uri, layout.VARIABLE, "c")
+        keys = (uri.removeprefix(root).strip("/").split("/") for uri in objects.list_objects(root))
+        return {
+            (int(key[0]), int(key[2]), int(key[3]))
+            for key in keys
+            # Anything else is what a killed writer left: an unfinished upload has another name.
+            if len(key) == len(layout.DIMENSIONS) and all(part.isdigit() for part in key)
+        }
+
     def write_shard(self, time_index: int, iy: int, ix: int, subtiles: Iterable[SubTile]) -> None:
         """Write one shard from its sub-tiles as they come; it appears at once or not at all.
 

@@ -99,6 +99,14 @@ class TestWriting:
         assert store.has_shard(0, 0, 0)
         assert np.isnan(store.read(0, None, Window(0, 0, 128, 128))).all()
 
+    def test_finished_shards_are_listed_without_leftovers(self, tmp_path):
+        store = create(tmp_path / "a.zarr")
+        assert store.finished_shards() == set()
+        empty = np.full((3, 128, 128), np.nan, np.float32)
+        store.write_shard(1, 0, 0, [(Window(0, 0, 128, 128), empty)])
+        (tmp_path / "a.zarr/variables/c/1/0/0/1#1").write_bytes(b"unfinished")
+        assert store.finished_shards() == {(1, 0, 0)}
+
     def test_a_shard_written_again_is_read_anew(self, tmp_path):
         store = create(tmp_path / "a.zarr")
         for value in (1, 2):
