@@ -84,8 +84,14 @@ class TestLife:
             timeout=10,
         )
         assert answer.status_code == 200
+
+        # A job that is running is ended too, with its runner.
+        job = tmp_path / "job.py"
+        job.write_text("import time\nprint('on', flush=True)\ntime.sleep(300)\n")
+        run_id = landloom("run", str(job), "--detach", f"--data={folder}").stdout.strip()
+        poll(lambda: landloom("logs", run_id, f"--data={folder}").stdout == "on\n")
         ended = landloom("down", f"--data={folder}")
-        assert ended.stdout.startswith("Ended: server, store")
+        assert ended.stdout == "Ended: server, store, 1 running job(s).\n"
         assert processes_of(folder) == []
         again = landloom("down", f"--data={folder}")
         assert (again.returncode, again.stdout) == (0, "Nothing was running.\n")
