@@ -43,6 +43,7 @@ def make_scenes(aoi: Path, out: Path, *, seed: int = 0, per_season: int = 6) -> 
     Raises:
         SystemExit: The file holds no area, or `out` holds something already.
     """
+    out = out.absolute()
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: name a new folder with --out.")
     tiles = cut_tiles(read_area(aoi))

@@ -169,6 +169,17 @@ class TestZones:
         assert all(tile.column % 2 == tile.row % 2 == tile.width % 2 == 0 for tile in tiles)
 
 
+class TestFolders:
+    def test_a_relative_folder_and_a_moved_one_work(self, maker, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        aoi = tmp_path / "aoi.geojson"
+        aoi.write_text(json.dumps(PLAIN.__geo_interface__))
+        maker.make_scenes(aoi, Path("made"))
+        (tmp_path / "made").rename(tmp_path / "moved")
+        for item in items_of(tmp_path / "moved"):
+            assert classes_of(item).size
+
+
 class TestRefusals:
     def test_a_folder_that_holds_something_is_left_alone(self, maker, plain):
         with pytest.raises(SystemExit, match="not empty"):
