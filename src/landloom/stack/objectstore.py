@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +17,7 @@ import psutil
 
 from landloom.errors import SetupProblem
 from landloom.stack import weed
-from landloom.stack.files import private_file
+from landloom.stack.files import private_file, private_folder
 from landloom.stack.identities import ADMIN, Identities
 from landloom.stack.processes import ProcessRecord
 from landloom.stack.s3client import S3_ERRORS, s3_client
@@ -88,6 +89,7 @@ class EmbeddedStore:
             self.end()
             if self._given_up:
                 raise SetupProblem("The object store was ended while it was starting.")
+            private_folder(self.config.sockets)
             self._start()
             if self._ready(READY_SECONDS):
                 return outcome
@@ -129,6 +131,8 @@ class EmbeddedStore:
         self.record.unlink(missing_ok=True)
         for socket in self.config.leftover_sockets:
             socket.unlink(missing_ok=True)
+        if self.config.sockets != self.config.config:
+            shutil.rmtree(self.config.sockets, ignore_errors=True)
         return ended
 
     def left_behind(self) -> ProcessRecord | None:
