@@ -33,6 +33,17 @@ class Net(torch.nn.Module):
         return self.second(torch.relu(self.first(x)))
 
 
+class HalfNet(torch.nn.Module):
+    """Net, computed in half precision between single-precision ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Net().half()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.to(torch.float16)).float()
+
+
 class Tenth(torch.nn.Module):
     """A transform: divides by ten."""
 

@@ -14,6 +14,7 @@ from torch.export.passes import move_to_device_pass
 
 from landloom.errors import ModelRejected
 from landloom.raster.models.archive import MODEL, TRANSFORMS, metadata_counts, open_archive
+from landloom.raster.models.precision import is_half, widen
 from landloom.raster.models.program import Signature, signature_of
 from landloom.raster.models.registry import ModelFile
 from landloom.wire.enums import MosaicToMosaicActorEnum
@@ -146,16 +147,19 @@ class Runner:
         return self._run(patches)[:count]
 
 
-def load_model(file: ModelFile, device: str = "cpu") -> Model:
+def load_model(file: ModelFile, device: str = "cpu", threads: int | None = None) -> Model:
     """Load a model archive.
 
     Args:
         file: See `resolve_model`.
         device: `cpu`, or `cuda` to run there if there is one.
+        threads: Cores that torch may use in this process; None leaves that to torch.
 
     Raises:
         ModelRejected: The file cannot be used.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     archive = open_archive(file)
     programs = {
         name: program for name, program in archive.programs.items() if name in (MODEL, TRANSFORMS)
@@ -190,6 +194,9 @@ def _tried(
             name: move_to_device_pass(program, device) for name, program in programs.items()
         }
     modules = {name: program.module() for name, program in programs.items()}
+    for name, module in modules.items():
+        if device == "cpu" and is_half(programs[name]):
+            widen(module)
     generator = torch.Generator().manual_seed(0)
     sample = torch.rand(shape, generator=generator).mul(3000).to(device)  # like reflectances
     with torch.inference_mode():

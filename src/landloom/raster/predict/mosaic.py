@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landloom.errors import Cancelled, InvalidInput
 from landloom.raster.grid import lattice_origin, tiles
 from landloom.raster.models.load import Model, Runner
+from landloom.raster.mosaic.build import mosaic_row
 from landloom.raster.predict.lattice import PatchLattice
 from landloom.raster.predict.plan import Block, Planner, blocks_of
 from landloom.raster.predict.stream import Stream
@@ -26,6 +27,9 @@ BLOCK = 1024
 
 KEPT_BYTES = 512 << 20
 """Memory for outputs of patches that later blocks need too; beyond it patches are run again."""
+
+VALID_FRACTION = "landloom:valid_fraction"
+"""Attribute with the share of pixels that have a value."""
 
 type Report = Callable[[Stage, str, int | None, int | None], None]
 """Called with stage, message, done and total."""
@@ -74,8 +78,9 @@ def predict_mosaic(
         source, inference, runner, output, steps, min(block, output.shard), report, cancelled
     )
     valid = prediction.run()
-    output.finish({})
-    return _row(output, valid)
+    height, width = output.shape_yx
+    valid_fraction = valid / (height * width * len(output.times))
+    return mosaic_row(output.finish({VALID_FRACTION: valid_fraction}), valid_fraction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +229,3 @@ def _origin(source: CubeStore) -> tuple[int, int]:
         return lattice_origin(source.geobox)
     except InvalidInput:
         return 0, 0
-
-
-def _row(output: CubeStore, valid: int) -> MosaicRow:
-    height, width = output.shape_yx
-    west, south, east, north = output.geobox.geographic_extent.boundingbox.bbox
-    return MosaicRow(
-        location=output.uri,
-        crs=str(output.geobox.crs),
-        shape_yx=(height, width),
-        bbox=(west, south, east, north),
-        bands=list(output.bands),
-        valid_fraction=valid / (height * width * len(output.times)),
-    )

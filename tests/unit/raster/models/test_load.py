@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.engine.exported import Doubled, Echo, Net, Tenth, Viewing, exported
+from tests.engine.exported import Doubled, Echo, HalfNet, Net, Tenth, Viewing, exported
 
 from landloom.errors import ModelRejected
 from landloom.raster.models import load
@@ -71,6 +71,15 @@ class TestRunner:
         model = load_model(exported(tmp_path / "m.pt2", Echo()))
         runner = model.prepare(request(labels=2, max_batch_size=1000))
         assert runner.batch == 64  # what the export allows; the CPU's own bound is 256 here
+
+    def test_widens_half_precision_on_a_cpu(self, tmp_path: Path) -> None:
+        given = patches(2) / 100
+        model = load_model(exported(tmp_path / "m.pt2", HalfNet()))
+        model.prepare(request())  # twice: modules share the program's weights
+        found = model.prepare(request()).run(given)
+        with torch.inference_mode():
+            wanted = HalfNet().net.float()(torch.from_numpy(given)).numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
     def test_keeps_the_layout_of_models_that_need_it(self, tmp_path: Path) -> None:
         model = load_model(exported(tmp_path / "m.pt2", Viewing()))
