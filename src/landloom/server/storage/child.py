@@ -76,7 +76,6 @@ class ChildEnvironment:
         settings = self._settings
         paths = {
             "LANDLOOM_CACHE": settings.cache_dir,
-            "NUMBA_CACHE_DIR": settings.cache_dir / "numba",
             "LANDLOOM_MODELS": settings.models or settings.cache_dir / "models",
             "LANDLOOM_CATALOG": settings.catalog,
             "LANDLOOM_DIVISIONS": settings.divisions,
