@@ -1,7 +1,7 @@
 import pytest
+from tests.contract.executor import ExecutorContract, InOneProcess
 
 from landloom.raster.execute.local import LocalExecutor
-from tests.contract.executor import ExecutorContract, InOneProcess
 
 
 class TestLocalExecutor(ExecutorContract, InOneProcess):
