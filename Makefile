@@ -20,7 +20,7 @@ $(STAMP): requirements/all.txt pyproject.toml
 	@python="$$(sh tools/find-python)" || exit 1; \
 	 test -x $(BIN)/python || "$$python" -m venv $(VENV) || exit 1
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/all.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
