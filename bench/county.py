@@ -193,6 +193,9 @@ def main() -> int:
     parser.add_argument("--script", type=Path, default=SAMPLES / "jobs" / "field_boundaries.py")
     chosen = parser.parse_args()
     make_scenes(chosen.scenes.absolute())
+    if (chosen.data / "instance.json").is_file():
+        # A bench that was killed leaves its platform running.
+        subprocess.run([*LANDLOOM, "down", f"--data={chosen.data}"], check=True, stdout=sys.stderr)
     shutil.rmtree(chosen.data, ignore_errors=True)
     line = measure(chosen.scenes.absolute(), chosen.data.absolute(), chosen.script)
     print(json.dumps(line))
