@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from landloom.raster.mosaic.jit import compiled
+from landloom.raster.kernel import kernel
 
 
 def median(stack: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -31,7 +31,7 @@ def median(stack: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-@compiled
+@kernel
 def drop_missing(stack: NDArray[np.float32], valid: NDArray[np.uint8]) -> None:
     """Set `valid` (scene, y, x) to 0 where `stack` has no value."""
     count, height, width = stack.shape
@@ -61,7 +61,7 @@ def sorting_network(count: int) -> NDArray[np.int64]:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-@compiled
+@kernel
 def _median_rows(
     stack: NDArray[np.float32], pairs: NDArray[np.int64], out: NDArray[np.float32]
 ) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from landloom.raster.grid import Window
-from landloom.raster.mosaic.jit import compiled
+from landloom.raster.kernel import kernel
 
 LATTICE_PX = 32
 """Output pixels between two exactly transformed coordinates."""
@@ -115,7 +115,7 @@ def aligned_shift(grid: OutputGrid, crs: str, transform: Affine) -> tuple[int, i
     return round(gy), round(gx)
 
 
-@compiled
+@kernel
 def warp_nearest(
     source: NDArray[np.generic],
     source_yx: tuple[int, int],
@@ -159,7 +159,7 @@ def warp_nearest(
     return count
 
 
-@compiled
+@kernel
 def warp_bilinear(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and arrays, no objects
     source: NDArray[np.generic],
     source_yx: tuple[int, int],
@@ -220,7 +220,7 @@ def warp_bilinear(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and
             out[y, x] = _finished(value, add, integer)
 
 
-@compiled
+@kernel
 def _interpolate_some(
     source: NDArray[np.generic],
     source_yx: tuple[int, int],
@@ -250,7 +250,7 @@ def _interpolate_some(
     return total / weights
 
 
-@compiled
+@kernel
 def copy_aligned(
     source: NDArray[np.generic],
     keep: NDArray[np.uint8],
@@ -267,7 +267,7 @@ def copy_aligned(
             out[y, x] = _finished(value, add, False) if good else np.float32(np.nan)
 
 
-@compiled
+@kernel
 def _finished(value: float, add: float, integer: bool) -> np.float32:  # noqa: FBT001 - compiled
     """Round, add and clip; NaN stays NaN."""
     if integer:
@@ -277,7 +277,7 @@ def _finished(value: float, add: float, integer: bool) -> np.float32:  # noqa: F
     return np.float32(value)
 
 
-@compiled
+@kernel
 def _place_row(
     columns: NDArray[np.float64],
     rows: NDArray[np.float64],
@@ -306,7 +306,7 @@ def _place_row(
         x = end
 
 
-@compiled
+@kernel
 def _inside(sy: float, sx: float, full_yx: tuple[int, int]) -> bool:
     """Tell whether a point lies in the source; a coordinate that is not finite does not."""
     return (
@@ -314,7 +314,7 @@ def _inside(sy: float, sx: float, full_yx: tuple[int, int]) -> bool:
     )
 
 
-@compiled
+@kernel
 def _containing(place: float, length: int) -> int:
     return min(max(math.floor(place + 1e-10), 0), length - 1)
 
