@@ -77,13 +77,24 @@ class GeoParquetFolder:
             self._upload(path, part_name(number))
 
     def remove_beyond(self, parts: int) -> None:
-        """Delete what an earlier, larger writing of this folder left behind."""
+        """Delete what an earlier, larger writing of this folder left behind.
+
+        Raises:
+            StoreProblem: It cannot be deleted.
+        """
         keep = {part_name(number) for number in range(parts)}
         for uri in list(objects.list_objects(self.uri)):
             name = uri.rsplit("/", 1)[-1]
-            if name.startswith("part-") and name not in keep:
-                location = objects.resolve(uri)
+            if not name.startswith("part-") or name in keep:
+                continue
+            location = objects.resolve(uri)
+            try:
                 obstore.delete(location.store, location.path)
+            except (BaseError, OSError) as error:
+                raise StoreProblem(
+                    f"Cannot delete {uri}, a left-over of an earlier run: {error}",
+                    suggestion="Delete it by hand, or choose another output.",
+                ) from error
 
     def _upload(self, path: Path, name: str) -> None:
         location = objects.resolve(self.uri).joined(name)
