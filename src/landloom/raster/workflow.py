@@ -171,7 +171,7 @@ class _Workflow:
                 self.journal.report,
                 self.cancelled,
                 warn=self.journal.warn,
-                sizes=Sizes(shard=self.settings.shard),
+                sizes=_sizes(self.settings.shard),
             )
             self.journal.report("publish", f"Mosaic at {made.location}")
             rows.append(made)
@@ -239,6 +239,12 @@ class _Workflow:
         """Return where an output goes: a name of 12 hex digits that follows from the seed."""
         digest = hashlib.sha256(f"{self.seed}/{what}".encode()).hexdigest()
         return f"{self.settings.output_uri}{digest[:12]}{suffix}"
+
+
+def _sizes(shard: int) -> Sizes:
+    """Return sizes for a shard, which may be smaller than the usual pieces of one."""
+    usual = Sizes()
+    return Sizes(shard, min(usual.subtile, shard), min(usual.chunk, shard))
 
 
 def _stores(given: Sequence[str]) -> list[str]:
