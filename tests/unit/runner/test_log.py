@@ -1,6 +1,7 @@
 import resource
 import signal
 import struct
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -139,36 +140,39 @@ class TestReopening:
         LogWriter(tmp_path, wait=False).close()
 
 
-class TestFullDisk:
-    @pytest.fixture
-    def room(self):
-        """Let files grow to so many bytes only: the kernel refuses the rest as if it were full."""
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+@contextmanager
+def files_of_at_most(size):
+    """Let files grow to so many bytes only: the kernel refuses the rest as if it were full.
 
-        def limit(size):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-        yield limit
+    Only around the writing itself: the test run's own output may go to a longer file.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
 
-    def test_loses_lines_counts_them_and_tears_none(self, tmp_path, room):
+
+class TestFullDisk:
+    def test_loses_lines_counts_them_and_tears_none(self, tmp_path):
         writer = LogWriter(tmp_path)
         writer.write(b"kept\n")
-        room(60)
-        writer.write(b"lost %080d\n" % 1)
-        writer.write(b"lost %080d\nlost too\n" % 2)
+        with files_of_at_most(60):
+            writer.write(b"lost %080d\n" % 1)
+            writer.write(b"lost %080d\nlost too\n" % 2)
         assert (writer.lines, writer.lost) == (1, 3)
         assert writer.error
         assert raw(tmp_path) == [b"kept"]
-        writer.close()
+        with files_of_at_most(60):
+            writer.close()
 
-    def test_says_so_once_there_is_room_again(self, tmp_path, room):
+    def test_says_so_once_there_is_room_again(self, tmp_path):
         writer = LogWriter(tmp_path)
-        room(10)
-        writer.write(b"lost\nlost\n")
-        room(1 << 20)
+        with files_of_at_most(10):
+            writer.write(b"lost\nlost\n")
         writer.write(b"back\n")
         writer.close()
         first, second = raw(tmp_path)
