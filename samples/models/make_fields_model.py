@@ -6,7 +6,8 @@ are where the bands of either season change, fields are what is crop-like and sm
 
 Input: (B, 8, 256, 256) float32, raw Sentinel-2 numbers (reflectance x 10000), bands B04 B03 B02 B08
 of the planting season, then of the harvest season. Output: (B, 3, 256, 256) logits of
-non_field_background, field, field_boundaries. A pixel's answer depends on the 19 px around it.
+non_field_background, field, field_boundaries. A pixel's answer depends on the 16 px around
+it: half the clip of its recipe, so that blended patches give what one pass over everything would.
 
     python samples/models/make_fields_model.py [OUT.pt2]
 """
@@ -77,13 +78,13 @@ class FieldRule(nn.Module):
         between two wheat fields is found as well as the shore of a lake.
         """
         contrast = torch.log1p(change / 0.016)
-        ridge = contrast - _mean(contrast, 13)
+        ridge = contrast - _mean(contrast, 11)
         along = functional.conv2d(_padded(ridge, LINE_LENGTH // 2), self.lines)
-        standing_out = along.amax(dim=1, keepdim=True) * 4.0 - 0.5
+        standing_out = along.amax(dim=1, keepdim=True) * 4.0 - 0.45
         edge = torch.minimum(standing_out, (change - 0.02) * 80.0)
-        # A real edge goes on; what has no company within 5 px is texture.
-        company = _mean(edge.clamp(0.0, 1.0), 11)
-        return torch.minimum(edge, (company - 0.11) * 30.0)
+        # A real edge goes on; what has no company within 3 px is texture.
+        company = _mean(edge.clamp(0.0, 1.0), 7)
+        return torch.minimum(edge, (company - 0.15) * 30.0)
 
     def crop(self, reflectance: Tensor, change: Tensor) -> Tensor:
         """Return (B, 1, H, W), -2 to 2: above 0 where the land looks farmed."""

@@ -14,7 +14,7 @@ from torch.export.pt2_archive._package import load_pt2
 SAMPLES = Path(__file__).parents[3] / "samples"
 COMMITTED = SAMPLES / "models" / "fields.pt2"
 INN = SAMPLES / "imagery/sentinel-2/inn-valley"
-RADIUS = 19
+RADIUS = 16
 
 
 @pytest.fixture(scope="module")
