@@ -99,9 +99,20 @@ def _find_samples() -> Path:
 
 
 def _clear(out: Path) -> None:
-    """End and remove what an earlier demo left, so that every demo starts from nothing."""
+    """End and remove what an earlier demo left, so that every demo starts from nothing.
+
+    Raises:
+        SetupProblem: The folder holds something, and no demo made it.
+    """
+    from landloom.stack.instance import Instance
+
     data = out / "data"
     if data.exists():
+        if any(data.iterdir()) and not Instance.at(data).exists():
+            raise SetupProblem(
+                f"{data} is not the data of an earlier demo.",
+                suggestion="Name another folder with --out, or remove that one.",
+            )
         _end(data)
         shutil.rmtree(data)
     out.mkdir(parents=True, exist_ok=True)
@@ -268,6 +279,7 @@ def _inspect(outcome: Outcome, out: Path, samples: Path) -> Outcome:
 
 def _print_result(outcome: Outcome, out: Path) -> None:
     data = os.path.relpath(out / "data")
+    command = "landloom" if shutil.which("landloom") else os.path.relpath(sys.argv[0])
     print(f"""
 Made in {outcome.seconds:.0f} s by run {outcome.run_id}:
   mosaic      {outcome.mosaic}
@@ -276,12 +288,12 @@ Made in {outcome.seconds:.0f} s by run {outcome.run_id}:
   picture     {outcome.picture}
 
 To look around, start the platform again on the same data:
-  landloom up --data {data} --detach
+  {command} up --data {data} --detach
   set -a; . {data}/connection.env; set +a
 and paste into Python:
   import xarray as xr; xr.open_zarr("{outcome.mosaic}")
   import geopandas as gpd; gpd.read_parquet("{outcome.vectors}")
-`landloom down --data {data}` ends it.
+`{command} down --data {data}` ends it.
 """)
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 _PROGRESS = re.compile(
     r"\[rasterflow\] (?P<stage>\w+) (?P<done>\d+)/(?P<total>\d+) \w+: (?P<what>.*)"
@@ -25,15 +26,16 @@ _PROGRESS = re.compile(
 class RunDisplay:
     """Shows a run's status, its log lines, and the progress lines among them as bars."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        """Show on `console`; on standard error if none is given."""
+        self._console = console or Console(stderr=True, highlight=False)
         self._bars = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[what]}", style="dim"),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[what]:.24}", style="dim"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
