@@ -108,7 +108,7 @@ def _clear(out: Path) -> None:
 
     data = out / "data"
     if data.exists():
-        if any(data.iterdir()) and not Instance.at(data).exists():
+        if any(data.iterdir()) and not Instance.at(data).log_file.exists():
             raise SetupProblem(
                 f"{data} is not the data of an earlier demo.",
                 suggestion="Name another folder with --out, or remove that one.",
