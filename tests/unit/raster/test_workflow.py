@@ -160,7 +160,7 @@ class TestRequests:
             inference={
                 "model_path": str(SAMPLES / "models" / "fields.pt2"),
                 "patch_size": 256,
-                "clip_size": 40,
+                "clip_size": 32,
                 "features": [
                     f"sample_{season}:{band}"
                     for season in ("planting", "harvest")
