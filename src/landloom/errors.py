@@ -153,11 +153,12 @@ class Cancelled(WorkflowError):
 
 
 def by_code(code: str) -> type[LandloomError]:
-    """Return the class that carries `code`, or WorkflowError where none does."""
+    """Return the class of this tree that carries `code`, or WorkflowError where none does."""
     pending: list[type[LandloomError]] = [LandloomError]
     while pending:
         kind = pending.pop()
-        if kind.code == code:
+        # Other modules' subclasses may inherit a code; here it stands for its own class.
+        if kind.__module__ == __name__ and kind.code == code:
             return kind
         pending.extend(kind.__subclasses__())
     return WorkflowError
