@@ -27,6 +27,7 @@ CLOUD_WHITE = {"B02": 7200.0, "B03": 7000.0, "B04": 6900.0, "B08": 7300.0}
 CLOUD_SHARE = {CIRRUS: 0.25, MEDIUM: 0.6, HIGH: 0.92}
 SHADOW_LIGHT = 0.55
 NOISE_NUMBERS = 3
+COPY_THREADS = 2
 LARGEST_NUMBER = 16000
 
 
@@ -83,7 +84,7 @@ def write_classes(scenes: list[SceneFiles], ground: Ground) -> list[float]:
             for file, strip in zip(files, classes, strict=True):
                 file.write(strip, 1, window=Window(0, start, shape[1], stop - start))
     for draft in drafts:
-        _finish(draft, draft.with_name("SCL.tif"), "NEAREST")
+        _finish(draft, draft.with_name("SCL.tif"))
     return [float(count) / (shape[0] * shape[1]) for count in cloudy]
 
 
@@ -112,7 +113,7 @@ def write_band(scene: SceneFiles, ground: Ground, band: int, seed: tuple[int, ..
             # 0 would mean that there is no data.
             strip = np.clip(numbers, 1, LARGEST_NUMBER).astype(np.uint16)
             file.write(strip, 1, window=Window(0, start, tile.width, stop - start))
-    _finish(draft, scene.folder / f"{name}.tif", "AVERAGE")
+    _finish(draft, scene.folder / f"{name}.tif")
 
 
 def _cover(numbers: NDArray[np.float32], classes: NDArray[np.uint8], white: float) -> None:
@@ -123,9 +124,11 @@ def _cover(numbers: NDArray[np.float32], classes: NDArray[np.uint8], white: floa
     for kind, share in CLOUD_SHARE.items():
         light[kind] = 1.0 - share
         veil[kind] = share * white
-    fine = classes.repeat(2, axis=0).repeat(2, axis=1)
-    numbers *= light[fine]
-    numbers += veil[fine]
+    # A view in which each pixel of 20 m holds its four of 10 m, so that nothing is enlarged.
+    height, width = classes.shape
+    fine = numbers.reshape(height, 2, width, 2)
+    fine *= light[classes][:, None, :, None]
+    fine += veil[classes][:, None, :, None]
 
 
 def _strips(height: int) -> Iterator[tuple[int, int]]:
@@ -153,7 +156,7 @@ def _draft(path: Path, tile: Tile, dtype: str) -> rasterio.io.DatasetWriter:
     )
 
 
-def _finish(draft: Path, out: Path, overviews: str) -> None:
+def _finish(draft: Path, out: Path) -> None:
     rasterio.shutil.copy(
         draft,
         out,
@@ -161,7 +164,8 @@ def _finish(draft: Path, out: Path, overviews: str) -> None:
         COMPRESS="DEFLATE",
         PREDICTOR="2",
         BLOCKSIZE=str(BLOCK),
-        OVERVIEW_RESAMPLING=overviews,
-        NUM_THREADS="1",
+        OVERVIEW_RESAMPLING="NEAREST",
+        # Threads of GDAL's own: the copy does not let go of Python's lock.
+        NUM_THREADS=str(COPY_THREADS),
     )
     draft.unlink()
