@@ -22,6 +22,7 @@ from landloom.raster.execute.base import Executor
 from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.grid import tile_count
 from landloom.raster.journal import Journal
+from landloom.raster.memory import return_free_memory
 from landloom.raster.mosaic.build import Sizes, build_mosaic, plan_mosaic
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.index import read_index, write_index
@@ -173,6 +174,7 @@ class _Workflow:
                 warn=self.journal.warn,
                 sizes=_sizes(self.settings.shard),
             )
+            return_free_memory()
             self.journal.report("publish", f"Mosaic at {made.location}")
             rows.append(made)
         return rows

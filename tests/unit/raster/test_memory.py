@@ -1,0 +1,35 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import threading
+import psutil
+from landloom.raster.memory import return_free_memory
+
+def fill():
+    # Blocks too small to be mapped one by one; one in a hundred stays, so no heap gets empty.
+    blocks = [bytearray(b"x" * 60_000) for _ in range(3000)]
+    kept.extend(blocks[::100])
+    del blocks
+
+kept = []
+threads = [threading.Thread(target=fill) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+before = psutil.Process().memory_info().rss
+return_free_memory()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to")
+def test_what_threads_freed_goes_back_to_the_system():
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(done.stdout) > 20e6, done.stdout
