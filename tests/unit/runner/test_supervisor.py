@@ -145,7 +145,7 @@ def test_a_hangup_ends_neither_runner_nor_child_but_is_not_blocked_for_it(start,
 
 
 def test_a_full_disk_ends_in_a_count_of_lost_lines(start, tmp_path):
-    # Files may grow to 64 blocks; the kernel refuses the rest, as a full disk would.
+    # Files may grow to 64 blocks of 512 bytes; the kernel refuses the rest, as a full disk would.
     runner = start(
         "for n in range(5000): print('line', n, 'x' * 80)",
         before=["sh", "-c", 'ulimit -f 64; trap "" XFSZ; exec "$@"', "sh"],
@@ -156,7 +156,10 @@ def test_a_full_disk_ends_in_a_count_of_lost_lines(start, tmp_path):
     assert 0 < record.lines == len(lines(tmp_path))
     kept = [raw for _, raw in lines(tmp_path) if raw.startswith("line ")]
     assert record.lost_lines == 5000 - len(kept)
-    assert lines(tmp_path)[-1][1].startswith("[landloom] ")
+    # The log says so where it happened; a shorter piece may still have found room behind that, and
+    # only a log with no room for one more sentence leaves it to the exit record.
+    told = [raw for _, raw in lines(tmp_path) if raw.startswith("[landloom] ")]
+    assert told or (tmp_path / folder.LOG).stat().st_size > 64 * 512 - 128
     assert record.log_error
 
 
