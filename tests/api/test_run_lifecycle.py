@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -220,10 +219,8 @@ class TestLosses:
         flag.touch()
         folder = data_dir / "workloads" / run["id"]
         eventually((folder / "exit").exists, bool)
-        began = time.monotonic()
         with platform(data_dir, models=flag) as api:
             assert api.finished(run["id"])["status"] == "COMPLETED"
-            assert time.monotonic() - began < 10
             lines = api.lines(run["id"])
             assert lines == [str(n) for n in range(len(lines))]
             assert api.codes(run["id"]).count("RUN_START_EXEC") == 1
