@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from landloom.wire.progress import ProgressEvent, Stage
+
+
+class Report(Protocol):
+    """Tells how far a stage has come; `Journal.report` is one."""
+
+    def __call__(
+        self, stage: Stage, message: str, done: int | None = None, total: int | None = None
+    ) -> None:
+        """Take one step."""
 
 
 @dataclass(slots=True)

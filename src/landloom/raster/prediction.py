@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from landloom.raster.journal import Report
 from landloom.raster.models.load import Model, load_model
 from landloom.raster.models.registry import ModelRegistry
 from landloom.raster.models.resolve import resolve_model
-from landloom.raster.predict.mosaic import Report, predict_mosaic
+from landloom.raster.predict.mosaic import predict_mosaic
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import Inference
 from landloom.wire.results import MosaicRow

@@ -2,7 +2,6 @@
 
 from landloom.raster.mosaic.build import (
     MosaicPlan,
-    Report,
     Sizes,
     build_mosaic,
     mosaic_row,
@@ -13,7 +12,6 @@ from landloom.raster.mosaic.tile import MosaicTask, TileReport, build_tile
 __all__ = [
     "MosaicPlan",
     "MosaicTask",
-    "Report",
     "Sizes",
     "TileReport",
     "build_mosaic",

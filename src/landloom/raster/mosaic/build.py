@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import shapely
@@ -20,6 +20,7 @@ from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog.dataset import Dataset
 from landloom.raster.execute.base import Executor
 from landloom.raster.grid import geobox_for, tiles
+from landloom.raster.journal import Report
 from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.mosaic.tile import (
     DEFAULT_SUBTILE,
@@ -39,17 +40,11 @@ from landloom.wire.results import MosaicRow
 FOOTPRINT_PARTS = 32
 """Into so many parts a grid's side is cut before it becomes a curve in degrees."""
 
+VALID_FRACTION = "landloom:valid_fraction"
+"""Attribute with the share of pixels that have a value in every band."""
+
 MAX_WARNINGS = 20
 """Skipped rasters that are named one by one; more are counted."""
-
-
-class Report(Protocol):
-    """Tells how far a stage has come."""
-
-    def __call__(
-        self, stage: Stage, message: str, done: int | None = None, total: int | None = None
-    ) -> None:
-        """Take one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +152,7 @@ def build_mosaic(  # noqa: PLR0913, PLR0917 - the front door: all that a mosaic 
         shared_reader().forget()
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
     found = {
-        "landloom:valid_fraction": valid_fraction,
+        VALID_FRACTION: valid_fraction,
         "landloom:skipped_rasters": len(total.skipped),
     }
     return mosaic_row(store.finish(found), valid_fraction)

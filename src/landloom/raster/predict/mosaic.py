@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from landloom.errors import Cancelled, InvalidInput
 from landloom.raster.grid import lattice_origin, tiles
+from landloom.raster.journal import Report
 from landloom.raster.models.load import Model, Runner
-from landloom.raster.mosaic.build import mosaic_row
+from landloom.raster.mosaic.build import VALID_FRACTION, mosaic_row
 from landloom.raster.predict.lattice import PatchLattice
 from landloom.raster.predict.plan import Block, Planner, blocks_of
 from landloom.raster.predict.stream import Stream
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore, SubTile
 from landloom.wire.enums import MosaicToMosaicActorEnum
-from landloom.wire.progress import Stage
 from landloom.wire.requests import Inference
 from landloom.wire.results import MosaicRow
 
@@ -27,12 +27,6 @@ BLOCK = 1024
 
 KEPT_BYTES = 512 << 20
 """Memory for outputs of patches that later blocks need too; beyond it patches are run again."""
-
-VALID_FRACTION = "landloom:valid_fraction"
-"""Attribute with the share of pixels that have a value."""
-
-type Report = Callable[[Stage, str, int | None, int | None], None]
-"""Called with stage, message, done and total."""
 
 CHANGE = MosaicToMosaicActorEnum.SEMANTIC_SEGMENTATION_CHANGE_DETECTION_PYTORCH
 

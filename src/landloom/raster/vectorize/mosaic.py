@@ -17,6 +17,7 @@ from pyproj import CRS
 from landloom.errors import Cancelled, InvalidInput
 from landloom.raster.execute.base import Executor
 from landloom.raster.grid import Tile, tile_count, tiles
+from landloom.raster.journal import Report
 from landloom.raster.store.geoparquet import GeoParquetFolder, bounds_column
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
@@ -24,7 +25,6 @@ from landloom.raster.vectorize.project import Projection
 from landloom.raster.vectorize.seams import SeamMerger
 from landloom.raster.vectorize.spill import Layer, Spill
 from landloom.raster.vectorize.tile import Seams, TilePolygons, polygonize_tile
-from landloom.wire.progress import Stage
 
 ROW_GROUP_ROWS = 65_536
 """Rows a row group: small enough for a reader to skip by bbox, large enough to compress."""
@@ -39,9 +39,6 @@ STATISTICS = (
     ("score_std", pa.float64()),
     ("score_count", pa.int64()),
 )
-
-type Report = Callable[[Stage, str, int | None, int | None], None]
-"""Called with stage, message, done and total."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,6 @@ class ChildEnvironment:
         """Return the server's environment with the settings' own paths laid over it."""
         settings = self._settings
         paths = {
-            "LANDLOOM_CACHE": settings.cache_dir,
             "LANDLOOM_MODELS": settings.models or settings.cache_dir / "models",
             "LANDLOOM_CATALOG": settings.catalog,
             "LANDLOOM_DIVISIONS": settings.divisions,

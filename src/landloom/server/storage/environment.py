@@ -38,7 +38,6 @@ _INHERITED: Final = (
     "https_proxy",
     "no_proxy",
     # What the operator chose for the engine; none of these holds a secret.
-    "LANDLOOM_CACHE",
     "LANDLOOM_CATALOG",
     "LANDLOOM_DIVISIONS",
     "LANDLOOM_MODELS",
