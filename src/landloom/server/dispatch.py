@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from landloom.server.db.leases import Lease, Renewal
+from landloom.server.db.leases import Lease, LeasedRow, Leases, Renewal
+from landloom.server.db.session import Database
 
 _LOOK_SECONDS: Final = 5.0
 """How often to look for rows whose holder vanished."""
@@ -51,6 +52,29 @@ class Queue(Protocol):
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a row that can't be driven, as failed."""
+
+
+class LeasedRows[Row: LeasedRow]:
+    """The part of a queue that is alike for all: leases on the rows of one table."""
+
+    def __init__(self, database: Database, leases: Leases[Row]) -> None:
+        self._database = database
+        self._leases = leases
+
+    async def free_own(self) -> None:
+        """Give back what this server held before it was killed."""
+        async with self._database.writing(None) as session:
+            await self._leases.give_back_all(session)
+
+    async def renew(self, leases: Sequence[Lease]) -> Renewal:
+        """Renew these leases."""
+        async with self._database.writing(None) as session:
+            return await self._leases.renew(session, leases)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Free a row."""
+        async with self._database.writing(None) as session:
+            await self._leases.give_back(session, lease)
 
 
 class Dispatcher:

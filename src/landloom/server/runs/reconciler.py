@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import LandloomError
 from landloom.server.accounts import repository as accounts
-from landloom.server.db.leases import Lease, Leases, Renewal
+from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
+from landloom.server.dispatch import LeasedRows
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.launchers.base import Launcher, Observation
@@ -42,7 +43,7 @@ type CancelWorkflows = Callable[[AsyncSession, str], Awaitable[Callable[[], None
 _log = structlog.get_logger("landloom.runs")
 
 
-class RunQueue:
+class RunQueue(LeasedRows[Run]):
     """Takes runs in order, as far as the machine has room, and drives each to its end."""
 
     name = "run"
@@ -57,20 +58,15 @@ class RunQueue:
         capacity: Capacity,
         cancel_workflows: CancelWorkflows,
     ) -> None:
+        leases = Leases(Run, owner=settings.instance, seconds=settings.lease_seconds)
+        super().__init__(database, leases)
         self._settings = settings
-        self._database = database
         self._launcher = launcher
         self._logs = logs
         self._preparation = preparation
         self._capacity = capacity
         self._cancel_workflows = cancel_workflows
-        self._leases = Leases(Run, owner=settings.instance, seconds=settings.lease_seconds)
         self._demands: dict[str, Demand] = {}
-
-    async def free_own(self) -> None:
-        """Give back what this server held before it was killed."""
-        async with self._database.writing(None) as session:
-            await self._leases.give_back_all(session)
 
     async def take(self, held: Collection[str]) -> Sequence[Lease]:
         """Take runs that lost their server, then as many of those that wait as have room."""
@@ -98,16 +94,6 @@ class RunQueue:
                         self._demands[demand.id] = demand
                         taken.append(lease)
         return taken
-
-    async def renew(self, leases: Sequence[Lease]) -> Renewal:
-        """Renew these leases."""
-        async with self._database.writing(None) as session:
-            return await self._leases.renew(session, leases)
-
-    async def give_back(self, lease: Lease) -> None:
-        """Free a run."""
-        async with self._database.writing(None) as session:
-            await self._leases.give_back(session, lease)
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a run that the server itself fails on."""

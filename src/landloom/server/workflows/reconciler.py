@@ -15,8 +15,9 @@ from typing import Any, Final
 import structlog
 
 from landloom.errors import LandloomError
-from landloom.server.db.leases import Lease, Leases, Renewal
+from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
+from landloom.server.dispatch import LeasedRows
 from landloom.server.kit.clock import now
 from landloom.server.launchers.base import Launcher, Observation, Workload
 from landloom.server.launchers.capacity import Capacity, Demand
@@ -53,7 +54,7 @@ class WorkflowWork:
     cancel_requested: bool
 
 
-class WorkflowQueue:
+class WorkflowQueue(LeasedRows[Workflow]):
     """Takes workflows in order, as many as have a slot, and drives each to its end."""
 
     name = "workflow"
@@ -66,18 +67,13 @@ class WorkflowQueue:
         object_store: ObjectStoreAdmin,
         capacity: Capacity,
     ) -> None:
+        leases = Leases(Workflow, owner=settings.instance, seconds=settings.lease_seconds)
+        super().__init__(database, leases)
         self._settings = settings
-        self._database = database
         self._launcher = launcher
         self._object_store = object_store
         self._capacity = capacity
         self._children = ChildEnvironment(settings)
-        self._leases = Leases(Workflow, owner=settings.instance, seconds=settings.lease_seconds)
-
-    async def free_own(self) -> None:
-        """Give back what this server held before it was killed."""
-        async with self._database.writing(None) as session:
-            await self._leases.give_back_all(session)
 
     async def take(self, held: Collection[str]) -> Sequence[Lease]:
         """Take workflows that lost their server, then those that wait, as slots are free."""
@@ -98,16 +94,6 @@ class WorkflowQueue:
         async with self._database.writing(None) as session:
             leases = [await self._leases.take(session, *each) for each in wanted]
         return [lease for lease in leases if lease is not None]
-
-    async def renew(self, leases: Sequence[Lease]) -> Renewal:
-        """Renew these leases."""
-        async with self._database.writing(None) as session:
-            return await self._leases.renew(session, leases)
-
-    async def give_back(self, lease: Lease) -> None:
-        """Free a workflow."""
-        async with self._database.writing(None) as session:
-            await self._leases.give_back(session, lease)
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a workflow that the server itself fails on."""
