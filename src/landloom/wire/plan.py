@@ -15,6 +15,10 @@ class PlannedMosaic(WireModel):
     scenes: dict[str, int]
     """Scenes per dataset."""
     tiles: int
+    bytes_to_read: int = 0
+    """Compressed bytes of the rasters' blocks that would be read."""
+    seconds: float | None = None
+    """Estimated from rates measured on this machine; None where there is no rate."""
 
 
 class Plan(WireModel):
@@ -23,3 +27,8 @@ class Plan(WireModel):
     mosaics: list[PlannedMosaic] = []
     model: str | None = None
     patches: int = 0
+    bytes_to_read: int = 0
+    seconds: float | None = None
+    """Of all steps together."""
+    notes: list[str] = []
+    """What the figures rest on."""

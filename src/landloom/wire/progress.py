@@ -6,7 +6,7 @@ from typing import Literal
 
 from landloom.wire.model import WireModel
 
-Stage = Literal["search", "mosaic", "predict", "vectorize", "publish"]
+Stage = Literal["search", "mosaic", "predict", "change", "vectorize", "multiscales", "publish"]
 
 
 class ProgressEvent(WireModel):

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from landloom.wire.enums import (
     MergeModeEnum,
     MosaicToMosaicActorEnum,
+    ResamplingMethod,
     RuntimeEnum,
     VectorizeMethodEnum,
 )
@@ -33,7 +34,17 @@ class _Request(WireModel):
     dry_run: bool = False
 
 
-class _Window(_Request):
+class _Mosaics(_Request):
+    """A request that builds mosaics."""
+
+    on_error: Literal["raise", "skip"] = "raise"
+    """What becomes of a raster that cannot be read after all retries: an error that names it, or a
+    counted skip."""
+    overviews: bool = False
+    """Whether overviews and statistics are written into the mosaic while it is built."""
+
+
+class _Window(_Mosaics):
     """A request that looks for imagery in a place and a time."""
 
     aoi: Aoi
@@ -64,6 +75,39 @@ class BuildMosaics(_Window):
     datasets: Annotated[list[str], Field(min_length=1)]
 
 
+class BuildGtiMosaics(_Mosaics):
+    """Build mosaics of the caller's own rasters, listed in a GeoParquet tile index.
+
+    The index is of the kind that GDAL calls GTI: one row a raster, all with the same bands in the
+    same order. Where rasters overlap, the later one is on top.
+    """
+
+    kind: Literal["build_gti_mosaics"] = "build_gti_mosaics"
+    gti: str
+    """URL of the index."""
+    aoi: Aoi
+    bands: Annotated[list[str], Field(min_length=1)]
+    """Labels of the output, one for each band of the rasters, by position."""
+    location_field: str = "location"
+    """Column with each raster's URL."""
+    time_column: str | None = None
+    """Column of timestamps or years; each distinct value is a time step. None is one step."""
+    target_crs: int | None = None
+    """EPSG code of the output; None is the CRS of the first raster in the AOI."""
+    resolution: Annotated[float, Field(gt=0)] | None = None
+    """Pixel size in units of the output's CRS; None is that of the first raster in the AOI."""
+    xy_chunksize: Annotated[int, Field(ge=16, le=8192)] | None = None
+    """Pixels a side of an inner chunk; None is the engine's own choice."""
+    query: str | None = None
+    """Which rows count: comparisons of columns, such as `res == .6 and year >= 2020`."""
+    requester_pays: bool = False
+    sort_field: str | None = None
+    """Column by which rasters are drawn: greater values on top. None is the order of the rows."""
+    resampling: ResamplingMethod = ResamplingMethod.NEAREST
+    nodata: float | None = None
+    """Value of pixels without data; None leaves it to the rasters."""
+
+
 class BuildAndPredictRecipe(_Window):
     """Build the mosaics a recipe wants and run its model over them."""
 
@@ -86,11 +130,7 @@ class Inference(WireModel):
 
     @model_validator(mode="after")
     def _clip_leaves_a_core(self) -> Self:
-        if 2 * self.clip_size >= self.patch_size:
-            raise ValueError(
-                f"clip_size {self.clip_size} leaves nothing of a patch of {self.patch_size} px:"
-                " it must be less than half of patch_size"
-            )
+        _check_core(self.patch_size, self.clip_size)
         return self
 
 
@@ -102,6 +142,65 @@ class PredictMosaic(_Request):
     """Store URIs, or one index URI (`.parquet`)."""
     inference: Inference
     xy_block_multiplier: Annotated[int, Field(ge=1)] = 4
+
+
+class GeometryInference(WireModel):
+    """How to run a model that answers text prompts with geometries."""
+
+    model_path: Annotated[str, Field(pattern=r"\.pt2$")]
+    features: Annotated[list[str], Field(min_length=1)]
+    """Bands of the mosaic in the order of the model's input channels."""
+    text_prompt: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    confidence_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least score of a geometry."""
+    output: Literal["polygons", "boxes"] = "polygons"
+    patch_size: Annotated[int, Field(ge=8, le=8192)] = 1008
+    clip_size: Annotated[int, Field(ge=0)] = 126
+    device: str = "cpu"
+    max_batch_size: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _clip_leaves_a_core(self) -> Self:
+        _check_core(self.patch_size, self.clip_size)
+        return self
+
+
+class PredictGeometries(_Request):
+    """Ask a model for the geometries that text prompts name, over existing mosaics."""
+
+    kind: Literal["predict_mosaic_geometries"] = "predict_mosaic_geometries"
+    mosaics: Annotated[list[str], Field(min_length=1)]
+    """Store URIs, or one index URI (`.parquet`)."""
+    inference: GeometryInference
+    target_crs: int = 4326
+    """EPSG code of the geometries."""
+
+
+class PredictGeometriesRecipe(_Window):
+    """Build the mosaics a geometry recipe wants and ask its model over them."""
+
+    kind: Literal["predict_mosaic_geometries_recipe"] = "predict_mosaic_geometries_recipe"
+    model_recipe: str
+    text_prompt: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    confidence_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """None is the recipe's own."""
+
+
+class RunMosaicsChange(_Request):
+    """Subtract each time step of mosaics of one grid from the next one."""
+
+    kind: Literal["run_mosaics_change"] = "run_mosaics_change"
+    mosaics: Annotated[list[str], Field(min_length=1)]
+    """Store URIs, or one index URI (`.parquet`)."""
+    features: Annotated[list[str], Field(min_length=1)] | None = None
+    """Bands to compare; None is every band."""
+
+
+class BuildZarrMultiscales(_Request):
+    """Copy a georeferenced Zarr store into one with overviews and statistics."""
+
+    kind: Literal["build_zarr_multiscales"] = "build_zarr_multiscales"
+    source_store: str
 
 
 class VectorizeMosaic(_Request):
@@ -118,10 +217,26 @@ class VectorizeMosaic(_Request):
 
 
 WorkflowRequest = Annotated[
-    BuildMosaics | BuildAndPredictRecipe | PredictMosaic | VectorizeMosaic,
+    BuildMosaics
+    | BuildGtiMosaics
+    | BuildAndPredictRecipe
+    | PredictMosaic
+    | PredictGeometries
+    | PredictGeometriesRecipe
+    | RunMosaicsChange
+    | VectorizeMosaic
+    | BuildZarrMultiscales,
     Field(discriminator="kind"),
 ]
 """Any raster workflow, told apart by `kind`."""
 
 workflow_request: TypeAdapter[WorkflowRequest] = TypeAdapter(WorkflowRequest)
 """Validates and serializes `WorkflowRequest`."""
+
+
+def _check_core(patch_size: int, clip_size: int) -> None:
+    if 2 * clip_size >= patch_size:
+        raise ValueError(
+            f"clip_size {clip_size} leaves nothing of a patch of {patch_size} px:"
+            " it must be less than half of patch_size"
+        )

@@ -40,6 +40,10 @@ class WorkflowResult(WireModel):
     count: int | None = None
     """Polygons written."""
     warnings: list[str] = []
+    skipped_rasters: int = 0
+    """Rasters that could not be read and were left out because the request allowed it."""
+    cached: bool = False
+    """Whether an earlier workflow had made all of this."""
     plan: Plan | None = None
 
 

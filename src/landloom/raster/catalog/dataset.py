@@ -6,8 +6,18 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from landloom.raster.catalog.section import Section
+from landloom.wire.enums import ResamplingMethod
 
 DAYS_OF_YEAR = (1, 366)
+
+type Reducer = Literal["median", "last"]
+"""What becomes of several values of a pixel: their median, or the last one drawn.
+
+Scenes are drawn in the order of the scene table, later ones on top.
+"""
+
+type Dtype = Literal["float32", "uint8"]
+"""Type of a store's pixels: with NaN, or with 0, where there is no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Dataset:
 
     name: str
     prefix: str
-    """Band labels in the store are `<prefix>:<label>`."""
+    """Band labels in the store are `<prefix>:<label>`, or the label alone where this is empty."""
     source: Source
     bands: tuple[Band, ...]
     resolution: float
@@ -80,10 +90,12 @@ class Dataset:
     """At most so many scenes per MGRS tile and time step, the least cloudy first; 0 is no cap."""
     windows: tuple[SeasonRow, ...]
     """Empty is the whole year."""
-    reducer: Literal["median"]
+    reducer: Reducer
     count_band: str | None
     """Label of the band that counts the valid scenes of each pixel, or None for no such band."""
-    dtype: Literal["float32"]
+    dtype: Dtype
+    resampling: ResamplingMethod = ResamplingMethod.BILINEAR
+    """How a scene on another grid is brought to the output's."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,7 +103,7 @@ class Dataset:
         labels = [band.label for band in self.bands]
         if self.count_band:
             labels.append(self.count_band)
-        return tuple(f"{self.prefix}:{label}" for label in labels)
+        return tuple(f"{self.prefix}:{label}" if self.prefix else label for label in labels)
 
     def season(self, latitude: float) -> tuple[int, int]:
         """Return the first and last day of year for scenes at a latitude; 0 is not north."""
@@ -122,9 +134,12 @@ def read_dataset(name: str, section: Section) -> Dataset:
         max_cloud_cover=section.number("max_cloud_cover", 75.0),
         max_scenes=section.integer("max_scenes", 0),
         windows=tuple(_read_row(row) for row in section.sections("windows")),
-        reducer=cast("Literal['median']", section.choice("reducer", ("median",), "median")),
+        reducer=cast("Reducer", section.choice("reducer", ("median", "last"), "median")),
         count_band=section.optional_text("count_band"),
-        dtype=cast("Literal['float32']", section.choice("dtype", ("float32",), "float32")),
+        dtype=cast("Dtype", section.choice("dtype", ("float32", "uint8"), "float32")),
+        resampling=ResamplingMethod(
+            section.choice("resampling", tuple(ResamplingMethod), ResamplingMethod.BILINEAR)
+        ),
     )
     section.close()
     if dataset.resolution <= 0:

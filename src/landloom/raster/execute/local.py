@@ -10,6 +10,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from landloom.errors import Cancelled
+from landloom.raster.execute.base import AskCancelled
+
 
 class LocalExecutor:
     """Runs tasks on threads of this process."""
@@ -18,7 +21,12 @@ class LocalExecutor:
         self.workers = workers or available_cores()
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="tile")
 
-    def map[T, R](self, run: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[T, R]]:
+    def map[T, R](
+        self,
+        run: Callable[[T, AskCancelled], R],
+        tasks: Iterable[T],
+        cancelled: AskCancelled,
+    ) -> Iterator[tuple[T, R]]:
         """Yield each task with its result as it finishes; see `Executor.map`."""
         source = iter(tasks)
         flying: dict[Future[R], T] = {}
@@ -29,15 +37,36 @@ class LocalExecutor:
                         task = next(source)
                     except StopIteration:
                         break
-                    flying[self._pool.submit(run, task)] = task
+                    flying[self._pool.submit(run, task, cancelled)] = task
                 if not flying:
                     return
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     yield flying.pop(future), future.result()
+                if cancelled():
+                    raise Cancelled("The work was cancelled.")
         finally:
             for future in flying:
                 future.cancel()
             wait(flying)
+
+    def map_with[S, T, R](
+        self,
+        make: Callable[[], S],
+        run: Callable[[S, T, AskCancelled], R],
+        tasks: Iterable[T],
+        cancelled: AskCancelled,
+        *,
+        gpus: float = 0.0,
+    ) -> Iterator[tuple[T, R]]:
+        """Run the tasks one after the other on one thing; see `Executor.map_with`."""
+        del gpus  # whatever this machine has is the task's to use
+        state: S | None = None
+        for task in tasks:
+            if cancelled():
+                raise Cancelled("The work was cancelled.")
+            if state is None:
+                state = make()
+            yield task, run(state, task, cancelled)
 
     def close(self) -> None:
         """End the threads once their tasks are done."""

@@ -6,21 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
-import shapely
-from odc.geo.geobox import GeoBox
-from shapely.geometry.base import BaseGeometry
 
 from landloom.errors import Cancelled, StoreProblem
-from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog.dataset import Dataset
-from landloom.raster.execute.base import Executor
-from landloom.raster.grid import geobox_for, tiles
+from landloom.raster.execute.base import AskCancelled, Executor
+from landloom.raster.grid import tiles
 from landloom.raster.journal import Report
+from landloom.raster.mosaic.plan import MosaicPlan, footprint
 from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.mosaic.tile import (
     DEFAULT_SUBTILE,
@@ -30,15 +25,15 @@ from landloom.raster.mosaic.tile import (
     TileReport,
     build_tile,
 )
-from landloom.raster.scenes import SceneTable, search_scenes, time_steps
+from landloom.raster.scenes import SceneTable
 from landloom.raster.store import objects
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
 from landloom.wire.progress import Stage
 from landloom.wire.results import MosaicRow
 
-FOOTPRINT_PARTS = 32
-"""Into so many parts a grid's side is cut before it becomes a curve in degrees."""
+SCENES = "_landloom/scenes.json"
+"""Where in a store its plan lies."""
 
 VALID_FRACTION = "landloom:valid_fraction"
 """Attribute with the share of pixels that have a value in every band."""
@@ -56,81 +51,32 @@ class Sizes:
     chunk: int = DEFAULT_CHUNK
 
 
-@dataclass(frozen=True, slots=True)
-class MosaicPlan:
-    """What would be built: the grid and the scenes."""
-
-    geobox: GeoBox
-    tables: tuple[tuple[SceneTable, ...], ...]
-    """Per time step, per dataset."""
-
-    @property
-    def scenes(self) -> dict[str, int]:
-        """Scenes per dataset over all time steps."""
-        counts: dict[str, int] = {}
-        for step in self.tables:
-            for table in step:
-                counts[table.dataset] = counts.get(table.dataset, 0) + len(table)
-        return counts
-
-
-def plan_mosaic(
-    datasets: Sequence[Dataset],
-    row: AoiRow,
-    start: datetime,
-    end: datetime,
-    target_crs: int | None,
-) -> MosaicPlan:
-    """Return the grid and the scenes of a mosaic.
-
-    The search covers the whole grid, not the AOI's outline alone: a pixel in the grid's corner has
-    the scenes that it would have in any other mosaic.
-
-    Raises:
-        InvalidInput: The AOI has no place in the target CRS.
-        CatalogProblem: An item lacks an asset.
-        Unavailable: A STAC API fails.
-        StoreProblem: A static catalogue cannot be read.
-    """
-    geobox = geobox_for(row.geometry, target_crs, min(each.resolution for each in datasets))
-    place = _footprint(geobox)
-    tables = tuple(
-        tuple(search_scenes(dataset, place, low, high) for dataset in datasets)
-        for low, high in time_steps(start, end)
-    )
-    return MosaicPlan(geobox, tables)
-
-
-def build_mosaic(  # noqa: PLR0913, PLR0917 - the front door: all that a mosaic depends on
-    datasets: Sequence[Dataset],
-    row: AoiRow,
-    start: datetime,
-    end: datetime,
-    target_crs: int | None,
+def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends on
+    find: Callable[[], MosaicPlan],
     output_uri: str,
     executor: Executor,
     report: Report,
-    cancelled: Callable[[], bool],
+    cancelled: AskCancelled,
     *,
+    key: str,
     warn: Callable[[Stage, str], None] | None = None,
     sizes: Sizes = Sizes(),
     on_error: OnError = "raise",
+    overviews: bool = False,
 ) -> MosaicRow:
-    """Build the mosaic of one AOI row; started again with the same arguments, it goes on.
+    """Build one mosaic; started again with the same key and output, it goes on.
 
     Args:
-        datasets: Their bands stand side by side in the store, in this order.
-        row: The area of interest.
-        start: Start of the window.
-        end: End of the window, exclusive; each further year is a time step.
-        target_crs: EPSG code, or None for the UTM zone of the area's centre.
-        output_uri: The store to write, ending in `.zarr`. The scene tables lie beside it.
+        find: Makes the plan; not called where an earlier start has frozen one.
+        output_uri: The store to write, ending in `.zarr`. The plan lies in its `_landloom` folder.
         executor: Runs the tasks, one a shard.
         report: Told of every step.
         cancelled: Asked between sub-tiles.
+        key: Names what was asked for; a plan that was frozen under another key is refused.
         warn: Told what is not as expected; None leaves it to `report`.
         sizes: How the work is cut.
         on_error: What becomes of a raster that cannot be read after all retries.
+        overviews: Whether overviews and statistics are written into the store as it grows.
 
     Returns:
         The row of the mosaic index. A window without imagery gives an empty mosaic and a warning.
@@ -141,11 +87,12 @@ def build_mosaic(  # noqa: PLR0913, PLR0917 - the front door: all that a mosaic 
         StoreProblem: There is another mosaic at `output_uri`, or it cannot be written.
     """
     tell = warn or report
-    report("search", f"Looking for scenes of {', '.join(each.name for each in datasets)}")
-    plan = _frozen_plan(datasets, row, start, end, target_crs, output_uri)
+    if overviews:
+        raise NotImplementedError  # mended before this lands: see raster/multiscales
+    plan = _frozen_plan(find, key, output_uri)
     _report_scenes(plan, report, tell)
-    store = _create(datasets, plan, output_uri, sizes)
-    tasks = _tasks(store, datasets, plan, sizes, on_error)
+    store = _create(plan, output_uri, sizes)
+    tasks = _tasks(store, plan, sizes, on_error)
     try:
         total = _run(store, tasks, executor, report, cancelled, tell)
     finally:
@@ -161,7 +108,7 @@ def build_mosaic(  # noqa: PLR0913, PLR0917 - the front door: all that a mosaic 
 def mosaic_row(store: CubeStore, valid_fraction: float | None) -> MosaicRow:
     """Return a store as a row of a mosaic index."""
     epsg = crs_of(store.geobox).to_epsg()
-    west, south, east, north = _footprint(store.geobox).bounds
+    west, south, east, north = footprint(store.geobox).bounds
     return MosaicRow(
         location=store.uri,
         crs=crs_of(store.geobox).to_wkt() if epsg is None else f"EPSG:{epsg}",
@@ -177,7 +124,7 @@ def _run(
     tasks: Sequence[MosaicTask],
     executor: Executor,
     report: Report,
-    cancelled: Callable[[], bool],
+    cancelled: AskCancelled,
     tell: Callable[[Stage, str], None],
 ) -> TileReport:
     """Compute the shards that are not there yet; return the sum of all reports."""
@@ -188,7 +135,7 @@ def _run(
     total = TileReport(valid_px=_count_valid(store, finished))
     if done:
         report("mosaic", "Going on after the tiles that were finished before", done, len(tasks))
-    for task, result in executor.map(partial(build_tile, cancelled=cancelled), todo):
+    for task, result in executor.map(build_tile, todo, cancelled):
         done += 1
         report("mosaic", _sentence(task, result), done, len(tasks))
         for sentence in result.skipped[: max(0, MAX_WARNINGS - len(total.skipped))]:
@@ -202,39 +149,21 @@ def _run(
     return total
 
 
-def _footprint(geobox: GeoBox) -> BaseGeometry:
-    """Return the grid's outline in EPSG:4326."""
-    side = max(geobox.shape) * abs(geobox.affine.a)
-    outline = geobox.extent.to_crs("EPSG:4326", resolution=side / FOOTPRINT_PARTS)
-    geometry: BaseGeometry = outline.geom
-    return geometry if geometry.is_valid else shapely.make_valid(geometry)
-
-
-def _frozen_plan(
-    datasets: Sequence[Dataset],
-    row: AoiRow,
-    start: datetime,
-    end: datetime,
-    target_crs: int | None,
-    output_uri: str,
-) -> MosaicPlan:
-    """Return the plan that an earlier start wrote beside the store, or make and write it."""
-    uri = f"{output_uri.rstrip('/').removesuffix('.zarr')}.scenes.json"
-    if not objects.exists(uri):
-        plan = plan_mosaic(datasets, row, start, end, target_crs)
-        document = [[table.to_json() for table in step] for step in plan.tables]
-        objects.write_bytes(uri, json.dumps(document, indent=1).encode())
-        return plan
-    resolution = min(each.resolution for each in datasets)
-    steps = json.loads(objects.read_bytes(uri))
-    tables = tuple(tuple(SceneTable.from_json(table) for table in step) for step in steps)
-    asked = [[(each.name, low, high) for each in datasets] for low, high in time_steps(start, end)]
-    if asked != [[(each.dataset, each.start, each.end) for each in step] for step in tables]:
-        raise StoreProblem(
-            f"The scenes at {uri} were chosen for another mosaic.",
-            suggestion="Choose another output, or delete that file.",
-        )
-    return MosaicPlan(geobox_for(row.geometry, target_crs, resolution), tables)
+def _frozen_plan(find: Callable[[], MosaicPlan], key: str, output_uri: str) -> MosaicPlan:
+    """Return the plan that an earlier start wrote with the store, or make and write it."""
+    uri = f"{output_uri.rstrip('/')}/{SCENES}"
+    if objects.exists(uri):
+        document = json.loads(objects.read_bytes(uri))
+        if document["key"] != key:
+            raise StoreProblem(
+                f"The scenes at {uri} were chosen for another mosaic.",
+                suggestion="Choose another output, or delete that file.",
+            )
+        return MosaicPlan.from_json(document)
+    plan = find()
+    document = {"key": key, **plan.to_json()}
+    objects.write_bytes(uri, json.dumps(document, indent=1).encode())
+    return plan
 
 
 def _report_scenes(plan: MosaicPlan, report: Report, tell: Callable[[Stage, str], None]) -> None:
@@ -255,17 +184,17 @@ def _report_scenes(plan: MosaicPlan, report: Report, tell: Callable[[Stage, str]
                 )
 
 
-def _create(datasets: Sequence[Dataset], plan: MosaicPlan, uri: str, sizes: Sizes) -> CubeStore:
-    tables = [[table.to_json() for table in step] for step in plan.tables]
+def _create(plan: MosaicPlan, uri: str, sizes: Sizes) -> CubeStore:
+    document = json.dumps(plan.to_json(), sort_keys=True)
     attributes: dict[str, Any] = {
-        "landloom:datasets": [dataset.name for dataset in datasets],
+        "landloom:datasets": [dataset.name for dataset in plan.datasets],
         "landloom:scenes": plan.scenes,
-        "landloom:scenes_sha256": hashlib.sha256(json.dumps(tables).encode()).hexdigest(),
+        "landloom:scenes_sha256": hashlib.sha256(document.encode()).hexdigest(),
     }
     return CubeStore.create(
         uri,
         geobox=plan.geobox,
-        bands=[label for dataset in datasets for label in dataset.labels],
+        bands=plan.labels,
         times=[np.datetime64(step[0].start.replace(tzinfo=None), "s") for step in plan.tables],
         attributes=attributes,
         shard=sizes.shard,
@@ -275,14 +204,13 @@ def _create(datasets: Sequence[Dataset], plan: MosaicPlan, uri: str, sizes: Size
 
 def _tasks(
     store: CubeStore,
-    datasets: Sequence[Dataset],
     plan: MosaicPlan,
     sizes: Sizes,
     on_error: OnError,
 ) -> list[MosaicTask]:
     tasks = []
     for time_index, step in enumerate(plan.tables):
-        layers = _layers(datasets, step)
+        layers = _layers(plan.datasets, step)
         tasks += [
             MosaicTask(store, time_index, tile, layers, sizes.subtile, on_error)
             for tile in tiles(store.shape_yx, store.shard)
@@ -301,6 +229,8 @@ def _layers(datasets: Sequence[Dataset], step: Sequence[SceneTable]) -> tuple[La
                 bands=len(dataset.bands),
                 counted=dataset.count_band is not None,
                 dropped=None if dataset.mask is None else dataset.mask.dropped(),
+                reducer=dataset.reducer,
+                resampling=dataset.resampling,
             )
         )
         first += len(dataset.labels)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.errors import Cancelled, SceneReadFailed
+from landloom.raster.catalog.dataset import Reducer
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
 from landloom.raster.mosaic.composite import drop_missing, median
 from landloom.raster.mosaic.read import Raster, RasterReader, RasterReadError, shared_reader
@@ -32,6 +33,7 @@ from landloom.raster.mosaic.warp import (
 from landloom.raster.stac.scene import Asset, Scene
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import CubeStore, SubTile
+from landloom.wire.enums import ResamplingMethod
 
 type OnError = Literal["raise", "skip"]
 
@@ -59,6 +61,8 @@ class Layer:
     """Whether there is a count band."""
     dropped: tuple[bool, ...] | None
     """For each mask class, whether its pixels are thrown away; None for no mask."""
+    reducer: Reducer = "median"
+    resampling: ResamplingMethod = ResamplingMethod.BILINEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One single-band raster of a scene."""
+    """One band of a raster of a scene."""
 
     key: str
     href: str
@@ -21,6 +21,8 @@ class Asset:
     """Value of pixels without data; None leaves it to the file."""
     offset: float
     """Added to every stored number; the sum is clipped at 0 where this is not 0."""
+    band: int = 0
+    """Which sample of the file, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

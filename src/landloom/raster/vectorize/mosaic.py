@@ -7,7 +7,7 @@ holds the same rows in the same order for any tile size and any number of worker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyproj import CRS
 
 from landloom.errors import Cancelled, InvalidInput
-from landloom.raster.execute.base import Executor
+from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.grid import Tile, tile_count, tiles
 from landloom.raster.journal import Report
 from landloom.raster.store.geoparquet import GeoParquetFolder, bounds_column
@@ -55,8 +55,9 @@ class PolygonizeTask:
     connectivity: int
 
 
-def polygonize_task(task: PolygonizeTask) -> TilePolygons:
+def polygonize_task(task: PolygonizeTask, cancelled: AskCancelled) -> TilePolygons:
     """Read a tile of one band and find the areas at or above the threshold."""
+    _stop_if(cancelled)
     scores = task.source.read(task.time_index, [task.feature], task.tile.window)[0]
     values = (scores >= np.float32(task.threshold)).astype(np.uint8)
     return polygonize_tile(
@@ -76,7 +77,7 @@ def vectorize_mosaic(
     *,
     executor: Executor,
     report: Report,
-    cancelled: Callable[[], bool],
+    cancelled: AskCancelled,
     tile_size: int | None = None,
 ) -> tuple[str, int]:
     """Write the areas of each feature at each time step as polygons.
@@ -114,8 +115,7 @@ def vectorize_mosaic(
         parts = spill.parts() or [[]]
         writing = _PartWriting(source, features, projection, spill, folder)
         numbered = list(enumerate(parts))
-        for done, _ in enumerate(executor.map(writing.write, numbered), start=1):
-            _stop_if(cancelled)
+        for done, _ in enumerate(executor.map(writing.write, numbered, cancelled), start=1):
             report("vectorize", "Writing polygons", done, len(parts))
         folder.remove_beyond(len(parts))
         return output_uri, spill.rows
@@ -131,8 +131,9 @@ class _PartWriting:
     spill: Spill
     folder: GeoParquetFolder
 
-    def write(self, part: tuple[int, list[int]]) -> None:
+    def write(self, part: tuple[int, list[int]], cancelled: AskCancelled) -> None:
         """Write part `number` from its cells."""
+        _stop_if(cancelled)
         number, cells = part
         self.folder.write_part(number, self._row_groups(cells))
 
@@ -161,7 +162,7 @@ def _polygonize(
     spill: Spill,
     executor: Executor,
     report: Report,
-    cancelled: Callable[[], bool],
+    cancelled: AskCancelled,
 ) -> None:
     """Bring the shapes of all layers to the spill."""
     per_layer = tile_count(source.shape_yx, size)
@@ -171,8 +172,7 @@ def _polygonize(
             layer = Layer(time_index, feature_index)
             merger = SeamMerger(config.connectivity)
             tasks = _tasks(source, config, layer, size)
-            for task, polygons in executor.map(polygonize_task, tasks):
-                _stop_if(cancelled)
+            for task, polygons in executor.map(polygonize_task, tasks, cancelled):
                 spill.add(layer, polygons.closed)
                 merger.add(task.tile, polygons.open)
                 if merger.due():
@@ -223,6 +223,6 @@ def _crs(epsg: int) -> CRS:
         ) from error
 
 
-def _stop_if(cancelled: Callable[[], bool]) -> None:
+def _stop_if(cancelled: AskCancelled) -> None:
     if cancelled():
         raise Cancelled("The vectorization was cancelled.")

@@ -56,10 +56,14 @@ def build(executor, tmp_path):
         events = []
         made.append(None)
         result = build_mosaic(
-            datasets, row, *window, crs, uri or str(tmp_path / f"{len(made)}.zarr"), executor,
-            lambda *event: events.append(event), options.pop("cancelled", lambda: False),
+            lambda: plan_mosaic(datasets, row, *window, crs),
+            uri or str(tmp_path / f"{len(made)}.zarr"),
+            executor,
+            lambda *event: events.append(event),
+            options.pop("cancelled", lambda: False),
+            key=repr(([each.name for each in datasets], window, crs)),
             **{"sizes": ONE_TILE} | options,
-        )  # fmt: skip
+        )
         cube = xr.open_zarr(result.location)["variables"]
         return cube.values, result, events
 
@@ -122,9 +126,14 @@ class TestCutting:
         for workers in (1, 3):
             pool = LocalExecutor(workers)
             made = build_mosaic(
-                [noisy], row, *YEAR_2023, 3857, str(tmp_path / f"{workers}.zarr"), pool,
-                lambda *_: None, lambda: False, sizes=SMALL,
-            )  # fmt: skip
+                lambda: plan_mosaic([noisy], row, *YEAR_2023, 3857),
+                str(tmp_path / f"{workers}.zarr"),
+                pool,
+                lambda *_: None,
+                lambda: False,
+                key="noisy",
+                sizes=SMALL,
+            )
             pool.close()
             cubes.append(xr.open_zarr(made.location)["variables"].values)
         np.testing.assert_array_equal(*cubes)

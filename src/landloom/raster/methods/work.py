@@ -1,0 +1,59 @@
+"""What the steps of one workflow share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landloom.raster.catalog import Catalog, load_catalog
+from landloom.raster.execute.base import AskCancelled, Executor
+from landloom.raster.journal import Journal
+from landloom.raster.mosaic.build import Sizes
+from landloom.raster.settings import EngineSettings
+from landloom.raster.store.index import read_index
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One workflow in work."""
+
+    settings: EngineSettings
+    seed: str
+    """The workflow's id; names of outputs follow from it."""
+    journal: Journal
+    cancelled: AskCancelled
+    executor: Executor
+
+    def catalog(self) -> Catalog:
+        """Return the datasets and recipes that are known here."""
+        return load_catalog(self.settings.catalog)
+
+    def uri(self, what: str, suffix: str) -> str:
+        """Return where an output goes: a name of 12 hex digits that follows from the seed."""
+        digest = hashlib.sha256(f"{self.seed}/{what}".encode()).hexdigest()
+        return f"{self.settings.output_uri}{digest[:12]}{suffix}"
+
+    def sizes(self, chunk: int | None = None) -> Sizes:
+        """Return how mosaics are cut: a shard may be smaller than the usual pieces of one.
+
+        Args:
+            chunk: Pixels a side of an inner chunk where the caller wants another than ours; shards
+                are then the multiple of it that is nearest below the usual one, at least one.
+        """
+        usual, shard = Sizes(), self.settings.shard
+        if chunk is not None:
+            shard = max(1, shard // chunk) * chunk
+        inner = chunk or min(usual.chunk, shard)
+        return Sizes(shard, min(usual.subtile, shard), inner)
+
+
+def stores_of(given: Sequence[str]) -> list[str]:
+    """Return store URIs; an index (`.parquet`) stands for the stores in it."""
+    stores: list[str] = []
+    for uri in given:
+        if uri.rstrip("/").endswith(".parquet"):
+            stores += [row.location for row in read_index(uri)]
+        else:
+            stores.append(uri)
+    return stores
