@@ -17,7 +17,7 @@ from landloom.wire.enums import (
 )
 from rasterflow_remote.client import RasterflowClient
 from rasterflow_remote.inference import InferenceConfig
-from rasterflow_remote.results import MosaicResult, UriResult
+from rasterflow_remote.results import MosaicResult, UriOutput, UriResult
 
 __all__ = [
     "DatasetEnum",
@@ -31,6 +31,7 @@ __all__ = [
     "RasterflowClient",
     "ResamplingMethod",
     "RuntimeEnum",
+    "UriOutput",
     "UriResult",
     "VectorizeMethodEnum",
 ]

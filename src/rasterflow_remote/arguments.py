@@ -55,6 +55,21 @@ def member_name(kind: type[NamedEnum], given: object) -> str:
         return str(given)
 
 
+def prompts(given: object) -> list[str]:
+    """Return text prompts as a list; one may stand alone.
+
+    Raises:
+        InvalidInput: It is neither a text nor a list of texts.
+    """
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, Iterable):
+        raise InvalidInput(
+            f"text_prompt is a {type(given).__name__}.",
+            suggestion='Pass a text or a list of texts, such as ["building", "pool"].',
+        )
+    return [str(prompt) for prompt in found]
+
+
 def portable_aoi(aoi: object) -> Aoi:
     """Return an AOI that can travel: a URL as it is, a GeoDataFrame as GeoJSON in EPSG:4326.
 

@@ -12,6 +12,7 @@ from landloom.wire.enums import (
     VectorizeMethodEnum,
 )
 from rasterflow_remote.inference import InferenceConfig
+from rasterflow_remote.results import UriOutput
 
 __all__ = [
     "DatasetEnum",
@@ -23,5 +24,6 @@ __all__ = [
     "MosaicToMosaicActorEnum",
     "ResamplingMethod",
     "RuntimeEnum",
+    "UriOutput",
     "VectorizeMethodEnum",
 ]

@@ -82,7 +82,7 @@ class MosaicResult(str):
 
 
 class UriResult(str):
-    """Polygons. As a string: the URI of the GeoParquet folder."""
+    """Polygons or multiscales. As a string: the URI of the GeoParquet folder or Zarr store."""
 
     __slots__ = ("_result", "_server")
     _result: WorkflowResult
@@ -105,7 +105,7 @@ class UriResult(str):
 
     @property
     def uri(self) -> str:
-        """URI of the GeoParquet folder."""
+        """URI of the GeoParquet folder or Zarr store."""
         return str(self)
 
     @property
@@ -113,5 +113,10 @@ class UriResult(str):
         """Page of the server's map that opens this URI; empty without a server."""
         if not self._server or not self:
             return ""
-        layer = {"l0.src": str(self), "l0.type": "geoparquet", "l0.name": "polygons"}
+        kind, name = ("zarr", "raster") if self.endswith(".zarr") else ("geoparquet", "polygons")
+        layer = {"l0.src": str(self), "l0.type": kind, "l0.name": name}
         return f"{self._server.rstrip('/')}/map?{urlencode(layer)}"
+
+
+UriOutput = UriResult
+"""The name of `UriResult` in the public client."""

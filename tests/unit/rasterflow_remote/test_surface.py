@@ -2,10 +2,13 @@
 
 import inspect
 from dataclasses import asdict, fields
+from typing import get_args
 
 import pytest
 
 import rasterflow_remote
+from landloom.errors import LandloomError
+from landloom.wire.requests import WorkflowRequest
 from rasterflow_remote import InferenceConfig, RasterflowClient, data_models
 
 
@@ -65,5 +68,61 @@ def test_bad_values_are_named(monkeypatch):
 def test_a_server_without_a_key_is_refused_with_the_way_out(monkeypatch):
     monkeypatch.setenv("LANDLOOM_URL", "http://127.0.0.1:1")
     monkeypatch.delenv("WHEROBOTS_API_KEY", raising=False)
-    with pytest.raises(rasterflow_remote.client.LandloomError, match=r"connection\.env"):
+    with pytest.raises(LandloomError, match=r"connection\.env"):
         RasterflowClient()
+
+
+DOCUMENTED_CALLS = [
+    ("build_mosaics", {"datasets": [], "aoi": "", "start": 1, "end": 2}),
+    ("build_mosaic", {"datasets": [], "aoi": "", "start": 1, "end": 2, "crs_epsg": 3857}),
+    (
+        "build_gti_mosaics",
+        {
+            "gti": "s3://b/i.parquet", "aoi": "", "bands": ["r", "g", "b", "ir"],
+            "location_field": "url", "time_column": "time", "target_crs": 3857,
+            "xy_chunksize": 1024, "query": "res == .6", "requester_pays": True,
+            "sort_field": "time", "resampling": "NEAREST", "nodata": 0.0,
+        },
+    ),
+    (
+        "build_gti_mosaic",
+        {"gti": "", "aoi": "", "bands": ["r"], "location_field": "url", "crs_epsg": 3857,
+         "requester_pays": True, "nodata": 0.0},
+    ),
+    ("predict_mosaic", {"mosaics": "", "xy_block_multiplier": 2}),
+    ("predict_mosaic", {"store": ""}),
+    (
+        "predict_mosaic_recipe",
+        {"aoi": "", "start": 1, "end": 2, "model_recipe": "FTW", "target_crs": 3857},
+    ),
+    (
+        "predict_mosaic_geometries_recipe",
+        {"aoi": "", "start": 1, "end": 2, "target_crs": 3857, "model_recipe": "SAM3_TEXT_BBOX",
+         "text_prompt": ["roof"], "confidence_threshold": 0.7},
+    ),
+    (
+        "run_geometry_inference_recipe",
+        {"aoi": "", "start": 1, "end": 2, "crs_epsg": 3857, "model_recipe": "SAM3_TEXT_GEOMETRY",
+         "text_prompt": "roof", "confidence_threshold": 0.3},
+    ),
+    ("predict_mosaic_geometries", {"mosaics": "", "text_prompt": "roof"}),
+    ("run_mosaics_change", {"mosaics": ""}),
+    ("run_mosaics_change", {"store": ""}),
+    ("vectorize_mosaic", {"mosaic": "", "features": ["field"], "threshold": 0.5}),
+    ("vectorize_mosaic", {"store": "", "features": ["road"], "vectorize_config": {"stats": True}}),
+    ("build_zarr_multiscales", {"source_store": ""}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "arguments"), DOCUMENTED_CALLS)
+def test_the_documented_call_of_every_generation_binds(method, arguments):
+    inspect.signature(getattr(RasterflowClient, method)).bind(None, **arguments)
+
+
+def test_every_kind_of_request_is_a_method_of_the_client():
+    kinds = {
+        member.model_fields["kind"].default for member in get_args(get_args(WorkflowRequest)[0])
+    }
+    assert len(kinds) == 9
+    for kind in kinds:
+        assert callable(getattr(RasterflowClient, kind)), kind
