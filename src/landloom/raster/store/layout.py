@@ -109,23 +109,35 @@ def coordinates(
 
 
 def variable(
-    shape: tuple[int, int, int, int], shard: int, chunk: int, *, with_delta: bool
+    shape: tuple[int, int, int, int],
+    shard: int,
+    chunk: int,
+    *,
+    with_delta: bool,
+    dtype: str = "float32",
 ) -> Document:
-    """Return the document of the data variable: float32, NaN where there is no value."""
+    """Return the document of the data variable.
+
+    Without a value are NaN in float32 and 0 in uint8. A uint8 variable says so by `nodata`, which
+    rioxarray reads, and not by `_FillValue`, for which xarray would open it as float32.
+    """
     names = "spatial_ref time_delta" if with_delta else "spatial_ref"
+    attributes: Document = {"grid_mapping": "spatial_ref", "coordinates": names}
+    if dtype == "uint8":
+        attributes["nodata"] = 0
     return {
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(shape),
-        "data_type": "float32",
+        "data_type": dtype,
         "chunk_grid": {
             "name": "regular",
             "configuration": {"chunk_shape": [1, shape[1], shard, shard]},
         },
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": "NaN",
-        "codecs": [{"name": "sharding_indexed", "configuration": _sharding(chunk)}],
-        "attributes": {"grid_mapping": "spatial_ref", "coordinates": names},
+        "fill_value": "NaN" if dtype == "float32" else 0,
+        "codecs": [{"name": "sharding_indexed", "configuration": _sharding(chunk, dtype)}],
+        "attributes": attributes,
         "dimension_names": list(DIMENSIONS),
         "storage_transformers": [],
     }
@@ -161,6 +173,12 @@ def decode_times(chunk: bytes, units: str) -> tuple[np.datetime64, ...]:
     step = np.timedelta64(86400 if unit == "days" else 1, "s")
     first = np.datetime64(since.replace(" ", "T"), "s")
     return tuple(first + int(number) * step for number in numbers)
+
+
+def decode_deltas(chunk: bytes) -> tuple[np.timedelta64, ...]:
+    """Return what `coordinates` wrote for the lengths of time steps."""
+    seconds = np.frombuffer(imagecodecs.zstd_decode(chunk), "<i8")
+    return tuple(np.timedelta64(int(number), "s") for number in seconds)
 
 
 def decode_strings(chunk: bytes) -> tuple[str, ...]:
@@ -240,12 +258,12 @@ def _document(
     }
 
 
-def _sharding(chunk: int) -> Document:
+def _sharding(chunk: int, dtype: str) -> Document:
     return {
         "chunk_shape": [1, 1, chunk, chunk],
         "codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "blosc", "configuration": blosc_configuration()},
+            {"name": "blosc", "configuration": blosc_configuration(dtype)},
         ],
         "index_codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},

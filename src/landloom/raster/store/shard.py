@@ -27,11 +27,17 @@ COMPRESSION_LEVEL = 1
 
 FLOAT32 = np.dtype("<f4")
 
+FILLS = {"float32": float("nan"), "uint8": 0}
+"""What stands for "no value", by the data type of a store."""
 
-def blosc_configuration() -> dict[str, Any]:
+type Pixels = NDArray[np.float32] | NDArray[np.uint8]
+"""Pixels as they are stored."""
+
+
+def blosc_configuration(dtype: str = "float32") -> dict[str, Any]:
     """Return the configuration of Zarr's blosc codec that `compress` writes."""
     return {
-        "typesize": FLOAT32.itemsize,
+        "typesize": np.dtype(dtype).itemsize,
         "cname": "zstd",
         "clevel": COMPRESSION_LEVEL,
         "shuffle": "shuffle",
@@ -39,23 +45,30 @@ def blosc_configuration() -> dict[str, Any]:
     }
 
 
-def compress(chunk: NDArray[np.float32]) -> bytes:
+def compress(chunk: Pixels) -> bytes:
     """Return one inner chunk (y, x) as a blosc frame."""
     data = imagecodecs.blosc_encode(
-        np.ascontiguousarray(chunk, FLOAT32),
+        np.ascontiguousarray(chunk),
         level=COMPRESSION_LEVEL,
         compressor="zstd",
         shuffle="shuffle",
-        typesize=FLOAT32.itemsize,
+        typesize=chunk.dtype.itemsize,
         numthreads=1,
     )
     return bytes(data)
 
 
-def decompress(data: Any, chunk: int) -> NDArray[np.float32]:
-    """Return a blosc frame as one inner chunk (y, x) of `chunk` px a side."""
+def decompress(data: Any, chunk: int, dtype: str = "float32") -> Pixels:
+    """Return a blosc frame as one inner chunk (y, x) of `chunk` px a side, as it is stored."""
     raw = imagecodecs.blosc_decode(data, numthreads=1)
-    return np.frombuffer(raw, FLOAT32).reshape(chunk, chunk)
+    return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(chunk, chunk)
+
+
+def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return pixels as uint8: rounded, cut to 0 to 255, 0 where there is no value."""
+    known = np.nan_to_num(np.rint(pixels), nan=0.0, posinf=255.0, neginf=0.0)
+    clipped: NDArray[np.uint8] = np.clip(known, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def index_bytes(bands: int, shard: int, chunk: int) -> int:
@@ -86,15 +99,23 @@ class ShardEncoder:
     inner chunks pass straight through; the others wait, as pixels, until their chunks are complete.
     """
 
-    def __init__(self, bands: int, shard: int, chunk: int, shape_yx: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        bands: int,
+        shard: int,
+        chunk: int,
+        shape_yx: tuple[int, int],
+        dtype: str = "float32",
+    ) -> None:
         """Start a shard of which only `shape_yx` pixels lie inside the array."""
+        self._dtype = dtype
         self._bands = bands
         self._chunk = chunk
         self._extent = Window(0, 0, *shape_yx)
         side = shard // chunk
         self._index = np.full((bands, side, side, 2), MISSING, "<u8")
         self._offset = 0
-        self._waiting: dict[tuple[int, int, int], tuple[NDArray[np.float32], int]] = {}
+        self._waiting: dict[tuple[int, int, int], tuple[Pixels, int]] = {}
         self._missing_px = bands * shape_yx[0] * shape_yx[1]
 
     def feed(
@@ -139,17 +160,25 @@ class ShardEncoder:
         part = window.clipped(inside)
         block, filled = self._waiting.pop(place, (None, 0))
         if block is None:
-            block = np.full((size, size), np.nan, FLOAT32)
+            block = np.full((size, size), FILLS[self._dtype], np.dtype(self._dtype))
         target = part.shifted(-whole.y0, -whole.x0).slices()
-        block[target] = plane[part.shifted(-window.y0, -window.x0).slices()]
+        values = plane[part.shifted(-window.y0, -window.x0).slices()]
+        block[target] = values if self._dtype == "float32" else to_bytes(values)
         count = part.shape_yx[0] * part.shape_yx[1]
         self._missing_px -= count
         if filled + count < inside.shape_yx[0] * inside.shape_yx[1]:
             self._waiting[place] = (block, filled + count)
             return
-        if np.isnan(block[0, 0]) and np.isnan(block).all():
+        if _empty(block):
             return
         data = compress(block)
         self._index[place] = self._offset, len(data)
         self._offset += len(data)
         yield data
+
+
+def _empty(block: Pixels) -> bool:
+    """Return whether a chunk holds nothing but the fill value."""
+    if block.dtype == np.uint8:
+        return not block.any()
+    return bool(np.isnan(block[0, 0]) and np.isnan(block).all())

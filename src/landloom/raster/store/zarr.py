@@ -1,40 +1,39 @@
-"""The mosaic store: a cube (time, band, y, x) of float32 in Zarr v3, NaN where there is no value.
+"""The mosaic store: a cube (time, band, y, x) in Zarr v3.
 
-One shard holds all bands of one tile at one time and is written by one task in one go, so a shard
-is there whole or not at all: that is what lets a workflow be killed and go on.
+Pixels are stored as float32, NaN where there is no value, or as uint8, 0 where there is none; they
+are read as float32 with NaN in either case. One shard holds all bands of one tile at one time and
+is written by one task in one go, so a shard is there whole or not at all: that is what lets a
+workflow be killed and go on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import obstore
 from affine import Affine
 from numpy.typing import NDArray
-from obstore.exceptions import BaseError
 from odc.geo.geobox import GeoBox
 
 from landloom.errors import StoreProblem
 from landloom.raster.grid import Window
 from landloom.raster.store import layout, objects
 from landloom.raster.store.foreign import describe_foreign, read_foreign
-from landloom.raster.store.shard import (
-    MISSING,
-    ShardEncoder,
-    decompress,
-    index_bytes,
-    parse_index,
-)
+from landloom.raster.store.shard import FILLS, ShardEncoder
+from landloom.raster.store.shards import ShardedArray
 
 COMPLETE = "landloom:complete"
 """Attribute that `finish` sets: every shard is there."""
 
 DEFAULT_SHARD = 2048
 DEFAULT_CHUNK = 512
+
+COMPANIONS = "_landloom"
+"""Folder of a store for what an output carries beside its data; no Zarr reader looks into it."""
 
 type SubTile = tuple[Window, NDArray[np.float32]] | tuple[Window, NDArray[np.float32], int]
 """A window in array pixels, its pixels (band, y, x), and which band is first where some are."""
@@ -55,10 +54,13 @@ class CubeStore:
     attributes: Mapping[str, Any]
     native: bool = True
     """Whether shards have the layout that `write_shard` writes; any other is read-only."""
-    _indexes: dict[str, NDArray[np.uint64]] = field(default_factory=dict, compare=False, repr=False)
+    dtype: str = "float32"
+    """How pixels are stored: float32 or uint8."""
+    time_deltas: tuple[np.timedelta64, ...] | None = None
+    """Length of each time step, in change products."""
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - what a store is
         cls,
         uri: str,
         *,
@@ -69,6 +71,7 @@ class CubeStore:
         shard: int = DEFAULT_SHARD,
         chunk: int = DEFAULT_CHUNK,
         time_deltas: Sequence[np.timedelta64] | None = None,
+        dtype: str = "float32",
     ) -> CubeStore:
         """Make a store without pixels, or reopen the one that is there with the same geometry.
 
@@ -81,6 +84,7 @@ class CubeStore:
             shard: Pixels a side of a shard, a multiple of `chunk`.
             chunk: Pixels a side of an inner chunk.
             time_deltas: Length of each time step, for change products.
+            dtype: How pixels are stored: float32, or uint8 with 0 for "no value".
 
         Raises:
             StoreProblem: There is another store at `uri`, or it cannot be written.
@@ -90,23 +94,24 @@ class CubeStore:
                 f"Cannot make {uri}: it needs times, unique band labels (given: {list(bands)}) and"
                 f" a shard size ({shard}) that is a multiple of the chunk size ({chunk})."
             )
-        wanted = cls(uri, geobox, tuple(bands), tuple(times), shard, chunk, dict(attributes))
-        if objects.exists(_join(uri, "zarr.json")):
-            return _reopen(wanted)
-        arrays = layout.coordinates(geobox, bands, times, time_deltas)
-        shape = (len(times), len(bands), *geobox.shape)
-        documents = {name: document for name, (document, _) in arrays.items()}
-        documents[layout.VARIABLE] = layout.variable(
-            shape, shard, chunk, with_delta=time_deltas is not None
+        if dtype not in FILLS:
+            raise StoreProblem(f"Cannot make {uri}: {dtype} is none of {', '.join(FILLS)}.")
+        wanted = cls(
+            uri,
+            geobox,
+            tuple(bands),
+            tuple(times),
+            shard,
+            chunk,
+            {"Conventions": "CF-1.8", **layout.georeference(geobox), COMPLETE: False, **attributes},
+            dtype=dtype,
+            time_deltas=None if time_deltas is None else tuple(time_deltas),
         )
-        for name, (_, data) in arrays.items():
-            key = "c/0" if documents[name]["shape"] else "c"
-            objects.write_bytes(_join(uri, name, key), data)
-        for name, document in documents.items():
-            _write_json(_join(uri, name, "zarr.json"), document)
-        base = {"Conventions": "CF-1.8", **layout.georeference(geobox), COMPLETE: False}
-        _write_json(_join(uri, "zarr.json"), layout.root({**base, **attributes}, documents))
-        return replace(wanted, attributes={**base, **attributes})
+        if objects.exists(_join(uri, "zarr.json")):
+            return _reopen(wanted, attributes)
+        # The root comes last: a store is there once its root is.
+        _write_json(_join(uri, "zarr.json"), wanted._write_arrays())
+        return wanted
 
     @classmethod
     def open(cls, uri: str) -> CubeStore:
@@ -135,7 +140,19 @@ class CubeStore:
         times = layout.decode_times(
             objects.read_bytes(_join(uri, "time", "c/0")), members["time"]["attributes"]["units"]
         )
-        return cls(uri, geobox, bands, times, *sizes, attributes)
+        deltas = None
+        if "time_delta" in members:
+            deltas = layout.decode_deltas(objects.read_bytes(_join(uri, "time_delta", "c/0")))
+        return cls(
+            uri,
+            geobox,
+            bands,
+            times,
+            *sizes,
+            attributes,
+            dtype=str(array["data_type"]),
+            time_deltas=deltas,
+        )
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -153,15 +170,17 @@ class CubeStore:
         """Whether `finish` was called on the store before it was opened."""
         return bool(self.attributes.get(COMPLETE, False))
 
+    def companion(self, name: str) -> str:
+        """Return the URI of a file beside the data, such as `scenes.json`."""
+        return _join(self.uri, COMPANIONS, name)
+
     def shard_window(self, iy: int, ix: int) -> Window:
         """Return the pixels of shard (iy, ix) that lie inside the array."""
-        height, width = self.shape_yx
-        y0, x0 = iy * self.shard, ix * self.shard
-        return Window(y0, x0, min(y0 + self.shard, height), min(x0 + self.shard, width))
+        return self._array.window(iy, ix)
 
     def has_shard(self, time_index: int, iy: int, ix: int) -> bool:
         """Return whether a shard is written; if it is, it is whole."""
-        return objects.exists(self._shard_uri(time_index, iy, ix))
+        return objects.exists(self._array.shard_uri(time_index, iy, ix))
 
     def finished_shards(self) -> set[tuple[int, int, int]]:
         """Return (time index, iy, ix) of every shard that is written, by one listing."""
@@ -187,16 +206,16 @@ class CubeStore:
         if not self.native:
             raise StoreProblem(f"{self.uri} was not made by Landloom and is only read.")
         window = self.shard_window(iy, ix)
-        encoder = ShardEncoder(len(self.bands), self.shard, self.chunk, window.shape_yx)
+        encoder = ShardEncoder(len(self.bands), self.shard, self.chunk, window.shape_yx, self.dtype)
 
         def stream() -> Iterator[bytes]:
             for place, *pixels in subtiles:
                 yield from encoder.feed(place.shifted(-window.y0, -window.x0), *pixels)
             yield encoder.finish()
 
-        uri = self._shard_uri(time_index, iy, ix)
-        self._indexes.pop(uri, None)
+        uri = self._array.shard_uri(time_index, iy, ix)
         objects.write_bytes(uri, stream())
+        self._array.forget(uri)
 
     def read(
         self, time_index: int, bands: Sequence[str] | None, window: Window
@@ -215,16 +234,13 @@ class CubeStore:
         if not 0 <= time_index < len(self.times):
             raise StoreProblem(f"{self.uri} has {len(self.times)} time steps, no {time_index}.")
         out = np.full((len(wanted), *window.shape_yx), np.nan, np.float32)
-        inside = window.clipped(Window(0, 0, *self.shape_yx))
-        if inside.empty:
+        if self.native:
+            self._array.read(time_index, wanted, window, out)
             return out
-        if not self.native:
+        inside = window.clipped(Window(0, 0, *self.shape_yx))
+        if not inside.empty:
             rows, columns = inside.shifted(-window.y0, -window.x0).slices()
             out[:, rows, columns] = read_foreign(self.uri, time_index, wanted, inside)
-            return out
-        for iy in range(inside.y0 // self.shard, -(-inside.y1 // self.shard)):
-            for ix in range(inside.x0 // self.shard, -(-inside.x1 // self.shard)):
-                self._read_shard(time_index, iy, ix, wanted, window, out)
         return out
 
     def finish(self, attributes: Mapping[str, Any]) -> CubeStore:
@@ -235,8 +251,28 @@ class CubeStore:
         _write_json(uri, document)
         return replace(self, attributes=document["attributes"])
 
-    def _shard_uri(self, time_index: int, iy: int, ix: int) -> str:
-        return _join(self.uri, layout.VARIABLE, f"c/{time_index}/0/{iy}/{ix}")
+    def _write_arrays(self) -> layout.Document:
+        """Write the coordinates and the documents of all arrays; return that of their group."""
+        arrays = layout.coordinates(self.geobox, self.bands, self.times, self.time_deltas)
+        documents = {name: document for name, (document, _) in arrays.items()}
+        documents[layout.VARIABLE] = layout.variable(
+            (len(self.times), len(self.bands), *self.shape_yx),
+            self.shard,
+            self.chunk,
+            with_delta=self.time_deltas is not None,
+            dtype=self.dtype,
+        )
+        for name, (_, data) in arrays.items():
+            key = "c/0" if documents[name]["shape"] else "c"
+            objects.write_bytes(_join(self.uri, name, key), data)
+        for name, document in documents.items():
+            _write_json(_join(self.uri, name, "zarr.json"), document)
+        return layout.root(self.attributes, documents)
+
+    @cached_property
+    def _array(self) -> ShardedArray:
+        uri = _join(self.uri, layout.VARIABLE)
+        return ShardedArray(uri, len(self.bands), self.shape_yx, self.shard, self.chunk, self.dtype)
 
     def _band_indexes(self, bands: Sequence[str] | None) -> list[int]:
         if bands is None:
@@ -249,74 +285,8 @@ class CubeStore:
             )
         return [self.bands.index(band) for band in bands]
 
-    def _read_shard(
-        self,
-        time_index: int,
-        iy: int,
-        ix: int,
-        bands: list[int],
-        window: Window,
-        out: NDArray[np.float32],
-    ) -> None:
-        """Copy what a shard has of `window` into `out`, inner chunk by inner chunk."""
-        uri = self._shard_uri(time_index, iy, ix)
-        index = self._index(uri)
-        if index is None:
-            return
-        inside = window.clipped(self.shard_window(iy, ix))
-        places = [
-            (slot, chunk_window, index[band, cy, cx])
-            for cy, cx, chunk_window in self._chunks(iy, ix, inside)
-            for slot, band in enumerate(bands)
-            if index[band, cy, cx, 0] != MISSING
-        ]
-        if not places:
-            return
-        starts = [int(entry[0]) for _, _, entry in places]
-        lengths = [int(entry[1]) for _, _, entry in places]
-        location = objects.resolve(uri)
-        try:
-            buffers = obstore.get_ranges(
-                location.store, location.path, starts=starts, lengths=lengths
-            )
-        except (BaseError, OSError) as error:
-            raise StoreProblem(f"Cannot read the shard {uri}: {error}") from error
-        for (slot, chunk_window, _), data in zip(places, buffers, strict=True):
-            part = chunk_window.clipped(inside)
-            rows, columns = part.shifted(-window.y0, -window.x0).slices()
-            source = part.shifted(-chunk_window.y0, -chunk_window.x0).slices()
-            out[slot, rows, columns] = decompress(data, self.chunk)[source]
 
-    def _chunks(self, iy: int, ix: int, inside: Window) -> Iterator[tuple[int, int, Window]]:
-        """Yield index and window (array pixels) of a shard's inner chunks that meet `inside`."""
-        size, top, left = self.chunk, iy * self.shard, ix * self.shard
-        for cy in range((inside.y0 - top) // size, -(-(inside.y1 - top) // size)):
-            for cx in range((inside.x0 - left) // size, -(-(inside.x1 - left) // size)):
-                y0, x0 = top + cy * size, left + cx * size
-                yield cy, cx, Window(y0, x0, y0 + size, x0 + size)
-
-    def _index(self, uri: str) -> NDArray[np.uint64] | None:
-        """Return a shard's index, or None if the shard is not (yet) there."""
-        known = self._indexes.get(uri)
-        if known is not None:
-            return known
-        location = objects.resolve(uri)
-        length = index_bytes(len(self.bands), self.shard, self.chunk)
-        try:
-            answer = obstore.get(
-                location.store, location.path, options={"range": {"suffix": length}}
-            )
-            tail = bytes(answer.bytes())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise StoreProblem(f"Cannot read the shard {uri}: {error}") from error
-        index = parse_index(tail, len(self.bands), self.shard, self.chunk)
-        self._indexes[uri] = index
-        return index
-
-
-def _reopen(wanted: CubeStore) -> CubeStore:
+def _reopen(wanted: CubeStore, attributes: Mapping[str, Any]) -> CubeStore:
     """Return the store that is there if it is the one wanted."""
     found = CubeStore.open(wanted.uri)
     same = (
@@ -328,8 +298,8 @@ def _reopen(wanted: CubeStore) -> CubeStore:
         and np.array_equal(
             np.array(found.times, "datetime64[s]"), np.array(wanted.times, "datetime64[s]")
         )
-        and (found.shard, found.chunk) == (wanted.shard, wanted.chunk)
-        and all(found.attributes.get(key) == value for key, value in wanted.attributes.items())
+        and (found.shard, found.chunk, found.dtype) == (wanted.shard, wanted.chunk, wanted.dtype)
+        and all(found.attributes.get(key) == value for key, value in attributes.items())
     )
     if not same:
         raise StoreProblem(
@@ -350,7 +320,10 @@ def _native_sizes(array: Mapping[str, Any]) -> tuple[int, int] | None:
     shard, chunk = int(outer[-1]), int(inner[-1])
     if not chunk:
         return None
-    ours = layout.variable(tuple(shape), shard, chunk, with_delta=False)
+    dtype = str(array["data_type"])
+    if dtype not in FILLS:
+        return None
+    ours = layout.variable(tuple(shape), shard, chunk, with_delta=False, dtype=dtype)
     keys = ("data_type", "chunk_grid", "chunk_key_encoding", "codecs", "dimension_names")
     return (shard, chunk) if all(array.get(key) == ours[key] for key in keys) else None
 

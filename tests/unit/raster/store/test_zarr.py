@@ -1,10 +1,15 @@
 """The mosaic store: written by sub-tiles, read by windows and by everybody else's readers."""
 
+import pickle
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - registers .rio
 import shapely
 import xarray as xr
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +120,56 @@ class TestWriting:
             assert store.read(0, None, Window(0, 0, 5, 5)).min() == value
 
 
+class TestBytes:
+    """uint8 stores: 0 is no value."""
+
+    @pytest.fixture
+    def values(self):
+        return np.random.default_rng(1).integers(0, 256, (2, 3, HEIGHT, WIDTH)).astype(np.float32)
+
+    @pytest.fixture
+    def stored(self, tmp_path, values):
+        store = create(tmp_path / "naip.zarr", dtype="uint8")
+        fill(store, np.where(values == 0, np.nan, values))
+        return store.finish({})
+
+    def test_are_read_as_float32_with_nan(self, stored, values):
+        found = CubeStore.open(stored.uri).read(1, None, Window(-5, 0, HEIGHT, WIDTH))
+        assert found.dtype == np.float32
+        expected = np.where(values[1] == 0, np.nan, values[1])
+        np.testing.assert_array_equal(found[:, 5:], expected)
+        assert np.isnan(found[:, :5]).all()
+
+    def test_open_in_plain_xarray_as_uint8(self, stored, values):
+        dataset = xr.open_zarr(stored.uri)
+        assert dataset["variables"].dtype == np.uint8
+        np.testing.assert_array_equal(dataset["variables"].values, values)
+        assert dataset["variables"].rio.nodata == 0
+        assert dataset.rio.crs.to_epsg() == 32633
+
+    def test_are_rounded_and_cut_to_their_range(self, tmp_path):
+        store = create(tmp_path / "a.zarr", dtype="uint8")
+        row = np.array([-3, 0.4, 0.6, 2.5, 254.6, 300, np.inf, np.nan], np.float32)
+        block = np.tile(row, (3, 128, 16))
+        store.write_shard(0, 0, 0, [(Window(0, 0, 128, 128), block)])
+        found = store.read(0, BANDS[:1], Window(0, 0, 1, 8))[0, 0]
+        np.testing.assert_array_equal(found, [np.nan, np.nan, 1, 2, 255, 255, 255, np.nan])
+
+    def test_an_empty_shard_takes_no_room(self, tmp_path):
+        store = create(tmp_path / "a.zarr", dtype="uint8")
+        store.write_shard(
+            0, 0, 0, [(Window(0, 0, 128, 128), np.full((3, 128, 128), np.nan, np.float32))]
+        )
+        assert (tmp_path / "a.zarr/variables/c/0/0/0/0").stat().st_size == 3 * 4 * 16 + 4
+
+    def test_reopen_as_what_they_are(self, stored, tmp_path):
+        assert CubeStore.open(stored.uri) == stored
+        with pytest.raises(StoreProblem, match="another mosaic"):
+            create(tmp_path / "naip.zarr")
+        with pytest.raises(StoreProblem, match="int16 is none of"):
+            create(tmp_path / "other.zarr", dtype="int16")
+
+
 class TestCreating:
     def test_the_same_geometry_reopens_the_store(self, tmp_path):
         fill(create(tmp_path / "a.zarr"), pixels())
@@ -175,6 +230,30 @@ class TestReading:
         assert store.native
 
 
+class TestCompanions:
+    def test_do_not_show_in_listings(self, filled):
+        store = filled[0]
+        companion = Path(store.companion("scenes.json"))
+        companion.parent.mkdir()
+        companion.write_text("{}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            group = zarr.open_group(store.uri, mode="r")
+            assert set(group) == {"variables", "band", "time", "y", "x", "spatial_ref"}
+            assert set(xr.open_zarr(store.uri).variables) == set(group)
+        with pytest.warns(UserWarning, match="_landloom is not recognized"):
+            assert set(xr.open_zarr(store.uri, consolidated=False).variables) == set(group)
+        assert CubeStore.open(store.uri).finished_shards() == store.finished_shards()
+
+    def test_a_store_travels_to_other_processes_without_what_it_remembers(self, filled):
+        store, values = filled
+        store.read(0, None, Window(0, 0, 9, 9))
+        there = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
+        assert there == store
+        assert there._array._indexes == {}
+        np.testing.assert_array_equal(there.read(1, None, Window(0, 0, 9, 9)), values[1, :, :9, :9])
+
+
 class TestForeignReaders:
     def test_xarray_and_rioxarray_read_pixels_and_place(self, filled):
         store, values = filled
@@ -191,7 +270,9 @@ class TestForeignReaders:
     def test_time_deltas_become_a_coordinate(self, tmp_path):
         year = np.timedelta64(365, "D")
         store = create(tmp_path / "a.zarr", time_deltas=[year, year + np.timedelta64(1, "D")])
-        dataset = xr.open_zarr(store.uri, decode_timedelta=True)
+        assert CubeStore.open(store.uri) == store
+        dataset = xr.open_zarr(store.uri)
+        assert "time_delta" in dataset["variables"].coords
         ends = dataset["time"].values + dataset["time_delta"].values
         assert [str(end)[:10] for end in ends] == ["2024-01-01", "2025-01-01"]
 
