@@ -15,7 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,6 +42,8 @@ class Archive:
     version: str
     metadata: str | None
     """The text of `mlm-metadata`."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The texts of all extra files, by name."""
 
 
 def open_archive(file: ModelFile) -> Archive:
@@ -76,7 +78,7 @@ def open_archive(file: ModelFile) -> Archive:
             suggestion="Package it with package_pt2(file, exported_programs={'model': ...}).",
         )
     extra = {name.rsplit("/", 1)[-1]: text for name, text in contents.extra_files.items()}
-    return Archive(contents.exported_programs, version, extra.get("mlm-metadata"))
+    return Archive(contents.exported_programs, version, extra.get("mlm-metadata"), extra)
 
 
 def _version(file: ModelFile) -> str:

@@ -49,7 +49,7 @@ def signature_of(name: str, program: ExportedProgram) -> Signature:
             f" {[_shape(value) for value in outputs]}.",
             suggestion="It must take one tensor (batch, channel, y, x) and give one.",
         )
-    smallest, largest = _batch_range(program, inputs[0].shape[0])
+    smallest, largest = size_range(program, inputs[0].shape[0])
     return Signature(_shape(inputs[0]), _shape(outputs[0]), smallest, largest)
 
 
@@ -61,10 +61,11 @@ def _shape(value: Any) -> tuple[int | None, ...]:
     return tuple(size if isinstance(size, int) else None for size in getattr(value, "shape", ()))
 
 
-def _batch_range(program: ExportedProgram, batch: Any) -> tuple[int, int | None]:
-    if isinstance(batch, int):
-        return batch, batch
-    allowed = program.range_constraints.get(batch.node.expr)
+def size_range(program: ExportedProgram, size: Any) -> tuple[int, int | None]:
+    """Return the least and the greatest value of a dimension as noted at export; None is open."""
+    if isinstance(size, int):
+        return size, size
+    allowed = program.range_constraints.get(size.node.expr)
     if allowed is None:
         return 1, None
     try:
