@@ -18,6 +18,8 @@ class Executor(Protocol):
 
     workers: int
     """How many tasks run at a time."""
+    local: bool
+    """Whether tasks run in this process: functions and tasks then need not travel."""
 
     def map[T, R](
         self,
