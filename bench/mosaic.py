@@ -1,0 +1,467 @@
+"""The mosaic against the decode alone, against odc-stac, over HTTP, and on one worker or two.
+
+    python bench/mosaic.py [CASE ...]        cases: same_crs 3857 remote scaling
+
+Scenes are those of `scenes.py`. The limit is our own reader alone: every block, SCL included, read,
+inflated, un-predicted and put into windows of a task's size on two threads; the same by
+`imagecodecs` and by rasterio is timed beside it. The peer is odc-stac, tile by tile of 1024 px on
+two threads with bottleneck's nanmedian, written as Zarr chunks. Ours is the whole workflow, from
+request to finished Zarr. Every figure is from a fresh process, compiled before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from harness import (
+    BUILD,
+    Run,
+    Sample,
+    cold,
+    cpu,
+    main_or_variant,
+    measure,
+    memory,
+    report,
+    sample_once,
+    wall,
+)
+from scenes import BANDS, CATALOG, DROPPED, area, bench_scenes
+
+ROUNDS = 3
+THREADS = 2
+PEER_TILE = 1024
+LATENCY_SECONDS = 0.03
+OUT = BUILD / "mosaic"
+WINDOW = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
+
+
+def prepare_ours(crs: str, workers: str = "2", catalog: str = "", name: str = "ours") -> Run:
+    """Make a mosaic by the workflow's front door; a tiny one before makes the loops ready."""
+    from landloom.raster.settings import EngineSettings  # noqa: PLC0415 - not what is timed
+    from landloom.raster.workflow import run  # noqa: PLC0415
+    from landloom.wire.requests import BuildMosaics  # noqa: PLC0415
+
+    os.environ["LANDLOOM_CATALOG"] = catalog or str(bench_scenes() / "catalog.toml")
+    os.environ["LANDLOOM_WORKERS"] = workers
+    out = OUT / f"{name}-{crs}"
+
+    def build(geometry: dict[str, Any], folder: Path) -> dict[str, Any]:
+        shutil.rmtree(folder, ignore_errors=True)
+        request = BuildMosaics(
+            datasets=["BENCH"], aoi=geometry, start=WINDOW[0], end=WINDOW[1],
+            target_crs=int(crs), cache=False,
+        )  # fmt: skip
+        settings = EngineSettings.from_environment().writing_to(str(folder))
+        result = run(request, settings=settings, seed="bench", show=lambda _: None)
+        assert result.mosaics
+        return {"store": result.mosaics[0].location}
+
+    whole = area()
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        corner = shapely.geometry.shape(whole).centroid.buffer(0.003)
+        build(dict(shapely.geometry.mapping(corner)), out.with_name(f"{out.name}-tiny"))
+    shutil.rmtree(out, ignore_errors=True)
+    return lambda: build(whole, out)
+
+
+def prepare_limit() -> Run:
+    """Read every block into the windows of tasks of 2048 px, by our reader alone."""
+    from landloom.raster.grid import tiles  # noqa: PLC0415
+    from landloom.raster.mosaic.read import RasterReader  # noqa: PLC0415
+
+    paths = _paths()
+    reader = RasterReader()
+
+    def read(path: Path) -> None:
+        raster = reader.open(str(path))
+        side = 2048 * raster.shape_yx[0] // 4096
+        for tile in tiles(raster.shape_yx, side):
+            reader.read(raster, tile.window)
+
+    read(paths[0])
+    read(paths[-1])
+    reader.forget()
+    return lambda: _on_threads(read, paths)
+
+
+def prepare_imagecodecs() -> Run:
+    """Do the same with imagecodecs, given where each block is."""
+    import imagecodecs  # noqa: PLC0415
+
+    from landloom.raster.mosaic.tiff import parse_tiff  # noqa: PLC0415
+
+    def read(path: Path) -> None:
+        with path.open("rb") as file:
+
+            def read_bytes(offset: int, length: int) -> bytes:
+                return os.pread(file.fileno(), length, offset)
+
+            layout = parse_tiff(read_bytes)
+            side = layout.block_yx[0]
+            height, width = layout.shape_yx
+            out = np.empty((height, width), layout.dtype)
+            across = -(-width // side)
+            size = side * side * layout.dtype.itemsize
+            spans = zip(layout.offsets.ravel(), layout.counts.ravel(), strict=True)
+            for number, (offset, count) in enumerate(spans):
+                raw = imagecodecs.deflate_decode(read_bytes(int(offset), int(count)), out=size)
+                block = np.frombuffer(raw, layout.dtype).reshape(side, side)
+                y, x = side * (number // across), side * (number % across)
+                part = out[y : y + side, x : x + side]
+                decoded = imagecodecs.delta_decode(block, axis=-1)
+                part[:] = decoded[: part.shape[0], : part.shape[1]]
+
+    return lambda: _on_threads(read, _paths())
+
+
+def prepare_rasterio() -> Run:
+    """Do the same with rasterio, a file at a time."""
+    import rasterio  # noqa: PLC0415
+
+    def read(path: Path) -> None:
+        with rasterio.open(path) as file:
+            file.read(1)
+
+    return lambda: _on_threads(read, _paths())
+
+
+def prepare_odc(crs: str) -> Run:
+    """Make the mosaic by odc-stac, tile by tile."""
+    import bottleneck  # noqa: PLC0415
+    import pystac  # noqa: PLC0415
+    import zarr  # noqa: PLC0415
+    from odc.geo.geobox import GeoboxTiles  # noqa: PLC0415
+    from odc.stac import load  # noqa: PLC0415
+
+    folder = bench_scenes()
+    items = [
+        pystac.Item.from_dict(_absolute(item, folder))
+        for item in json.loads((folder / "items.json").read_text())["features"]
+    ]
+    keep = [value for value in range(256) if value not in DROPPED]
+    geobox = _geobox(int(crs))
+    out = OUT / f"odc-{crs}.zarr"
+    shutil.rmtree(out, ignore_errors=True)
+    cut = GeoboxTiles(geobox, (PEER_TILE, PEER_TILE))
+    resampling = {"*": "bilinear", "SCL": "nearest"}
+
+    def tile(target: Any, place: tuple[int, int]) -> None:
+        loaded = load(
+            items, bands=[*BANDS, "SCL"], geobox=cut[place], groupby="id", chunks=None, nodata=0,
+            resampling=resampling, pool=None, progress=None,
+        )  # fmt: skip
+        kept = np.isin(loaded["SCL"].values, keep)
+        y, x = place[0] * PEER_TILE, place[1] * PEER_TILE
+        for band, name in enumerate(BANDS):
+            pixels = loaded[name].values
+            stack = np.where(kept & (pixels != 0), pixels, np.float32(np.nan))
+            median = bottleneck.nanmedian(stack, axis=0)
+            target[band, y : y + median.shape[0], x : x + median.shape[1]] = median
+
+    def run() -> dict[str, Any]:
+        target = zarr.create_array(
+            str(out), shape=(len(BANDS), *geobox.shape), chunks=(1, PEER_TILE, PEER_TILE),
+            dtype="float32", fill_value=float("nan"),
+        )  # fmt: skip
+        places = [(y, x) for y in range(cut.shape[0]) for x in range(cut.shape[1])]
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda place: tile(target, place), places))
+        return {"store": str(out)}
+
+    return run
+
+
+VARIANTS = {
+    "ours": prepare_ours,
+    "limit": prepare_limit,
+    "imagecodecs": prepare_imagecodecs,
+    "rasterio": prepare_rasterio,
+    "odc_stac": prepare_odc,
+}
+
+
+def case_same_crs() -> None:
+    """Measure the mosaic in the scenes' own CRS."""
+    _compare("same_crs", "32633")
+    ours, peer = _pixels("ours-32633"), _pixels("odc-32633")
+    difference = float(np.nanmax(np.abs(ours - peer)))
+    agree = {
+        "max_difference": difference,
+        "valid_mask_equal": bool((np.isnan(ours) == np.isnan(peer)).all()),
+    }
+    del ours, peer
+    found = measure(
+        __file__,
+        {"limit": [], "imagecodecs": [], "rasterio": [], "ours": ["32633"], "odc_stac": ["32633"]},
+        rounds=ROUNDS,
+    )
+    _report("mosaic_same_crs", found, agree, cold_s=cold(__file__, "ours", ["32633"]).wall_s)
+
+
+def case_3857() -> None:
+    """Measure the mosaic to web Mercator, bilinear."""
+    _compare("3857", "3857")
+    ours, peer = _pixels("ours-3857"), _pixels("odc-3857")
+    agree = {
+        **_against_gdal(ours),
+        "valid_mask_equal": bool((np.isnan(ours) == np.isnan(peer)).all()),
+        "valid_mask_differs_px": int((np.isnan(ours) != np.isnan(peer)).sum()),
+    }
+    del ours, peer
+    found = measure(
+        __file__,
+        {"limit": [], "imagecodecs": [], "rasterio": [], "ours": ["3857"], "odc_stac": ["3857"]},
+        rounds=ROUNDS,
+    )
+    _report("mosaic_3857", found, agree, cold_s=cold(__file__, "ours", ["3857"]).wall_s)
+
+
+def case_remote() -> None:
+    """Measure what latency costs over HTTP."""
+    with _server(0.0) as near, _server(LATENCY_SECONDS) as far:
+        catalogs = {name: _catalog(name, url) for name, url in {"near": near, "far": far}.items()}
+        found = measure(
+            __file__,
+            {
+                "disk": ["32633", THREADS, "", "disk"],
+                **{name: ["32633", THREADS, path, name] for name, path in catalogs.items()},
+            },
+            rounds=ROUNDS,
+            names=dict.fromkeys(("disk", "near", "far"), "ours"),
+        )
+    equal = all(
+        np.array_equal(_pixels(f"{name}-32633"), _pixels("disk-32633"), equal_nan=True)
+        for name in catalogs
+    )
+    near_s, far_s = wall(found["near"]), wall(found["far"])
+    report(
+        "mosaic_remote", ours=far_s, limit=near_s, peers={}, agree=equal, rounds=ROUNDS,
+        latency_s=LATENCY_SECONDS, disk=wall(found["disk"]), vs_disk=near_s / wall(found["disk"]),
+        cpu_s=cpu(found["far"]), limit_is="the same over HTTP without the added latency",
+    )  # fmt: skip
+
+
+def case_scaling() -> None:
+    """Measure one worker against two."""
+    found = measure(
+        __file__,
+        {"1": ["32633", 1, "", "one"], "2": ["32633", 2, "", "two"]},
+        rounds=ROUNDS,
+        names=dict.fromkeys("12", "ours"),
+    )
+    equal = np.array_equal(_pixels("one-32633"), _pixels("two-32633"), equal_nan=True)
+    one, two = wall(found["1"]), wall(found["2"])
+    report(
+        "mosaic_scaling", ours=two, limit=one / 2, peers={"1 worker": one}, agree=equal,
+        rounds=ROUNDS, speedup=one / two, limit_is="half the time of one worker",
+    )  # fmt: skip
+
+
+def _report(
+    name: str, found: Mapping[str, list[Sample]], agree: Mapping[str, Any], **extra: Any
+) -> None:
+    decoders = {key: wall(found[key]) for key in ("imagecodecs", "rasterio")}
+    limit = wall(found["limit"])
+    report(
+        name,
+        ours=wall(found["ours"]),
+        limit=limit,
+        peers={"odc_stac": wall(found["odc_stac"])},
+        agree=agree,
+        rounds=ROUNDS,
+        decoders=decoders,
+        limit_vs_decoders={key: limit / it for key, it in decoders.items()},
+        memory_bytes={key: memory(found[key]) for key in ("ours", "limit", "odc_stac")},
+        vs_memory=memory(found["ours"]) / memory(found["odc_stac"]),
+        cpu_s={key: cpu(samples) for key, samples in found.items()},
+        **extra,
+    )
+
+
+def _compare(name: str, crs: str) -> None:
+    """Make both outputs before anything is timed."""
+    for variant in ("ours", "odc_stac"):
+        sample_once(__file__, variant, [crs])
+        print(f"{name}: {variant} made", file=sys.stderr)
+
+
+def _pixels(name: str) -> np.ndarray[Any, Any]:
+    """Return an output (band, y, x)."""
+    import zarr  # noqa: PLC0415
+
+    if name.startswith("odc"):
+        return np.asarray(zarr.open_array(OUT / f"{name}.zarr")[:])
+    (store,) = (OUT / name).rglob("*.zarr")
+    return np.asarray(zarr.open_group(store)["variables"][0])
+
+
+def _against_gdal(ours: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Compare four tiles with an exact GDAL warp, median by numpy.
+
+    Where a pixel's centre lies on the edge of two mask pixels, GDAL may take the other one: pixels
+    for which a mask differs have another median and are counted apart, by comparing GDAL's masks
+    with ours.
+    """
+    import rasterio  # noqa: PLC0415
+    from rasterio.warp import Resampling, reproject  # noqa: PLC0415
+
+    folder, box, side = bench_scenes(), _geobox(3857), 512
+    worst, ties, compared = 0.0, 0, 0
+    for y, x in ((700, 700), (2900, 1800), (1500, 4500), (5000, 3300)):
+        place = box[y : y + side, x : x + side]
+
+        def warp(path: Path, how: Resampling, place: Any = place) -> np.ndarray[Any, Any]:
+            with rasterio.open(path) as file:
+                out, _ = reproject(
+                    rasterio.band(file, 1), np.zeros((side, side), file.dtypes[0]),
+                    dst_crs="EPSG:3857", dst_transform=place.affine, resampling=how, tolerance=0,
+                    src_nodata=0, dst_nodata=0,
+                )  # fmt: skip
+            return np.asarray(out)
+
+        days = sorted(path for path in folder.iterdir() if path.is_dir())
+        kept = [~np.isin(warp(day / "SCL.tif", Resampling.nearest), DROPPED) for day in days]
+        for band, name in enumerate(BANDS):
+            stack = np.stack(
+                [
+                    np.where(keep & (pixels != 0), pixels, np.nan)
+                    for keep, day in zip(kept, days, strict=True)
+                    for pixels in [warp(day / f"{name}.tif", Resampling.bilinear)]
+                ]
+            )
+            with np.errstate(all="ignore"):
+                theirs = np.nanmedian(stack, axis=0)
+            mine = ours[band, y : y + side, x : x + side]
+            off = np.abs(mine - theirs)
+            both = np.isfinite(mine) & np.isfinite(theirs)
+            ties += int((np.isfinite(mine) != np.isfinite(theirs)).sum() + (off[both] > 1).sum())
+            compared += mine.size
+            inside = off[both & (off <= 1)]
+            worst = max(worst, float(inside.max()))
+    return {"gdal_max_difference": worst, "gdal_ties_px": ties, "gdal_px": compared}
+
+
+def _geobox(epsg: int) -> Any:
+    from landloom.raster.grid import geobox_for  # noqa: PLC0415
+
+    return geobox_for(shapely.geometry.shape(area()), epsg, 10.0)
+
+
+def _paths() -> list[Path]:
+    """Return every file, the small ones last so that two threads end together."""
+    paths = bench_scenes().rglob("*.tif")
+    return sorted(paths, key=lambda path: (path.stem == "SCL", path))
+
+
+def _on_threads(read: Any, paths: list[Path]) -> dict[str, Any]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(read, paths))
+    return {}
+
+
+def _absolute(item: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for asset in item["assets"].values():
+        asset["href"] = str(folder / asset["href"])
+    return item
+
+
+def _catalog(name: str, url: str) -> str:
+    path = OUT / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = CATALOG.format(drop=list(DROPPED))
+    path.write_text(text.replace('"items.json"', f'"{url}/items.json"'))
+    return str(path)
+
+
+@contextmanager
+def _server(latency: float) -> Iterator[str]:
+    """Serve the scenes from a process of its own, each answer `latency` seconds late."""
+    command = [sys.executable, __file__, "--serve", str(bench_scenes()), str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+class _Files(http.server.BaseHTTPRequestHandler):
+    """Ranges of files, straight from the page cache."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = 65536
+    folder = Path()
+    latency = 0.0
+
+    def do_GET(self) -> None:
+        time.sleep(self.latency)
+        path = self.folder / self.path.lstrip("/")
+        if not path.is_file():
+            self.send_error(404)
+            return
+        size = path.stat().st_size
+        wanted = self.headers.get("Range", f"bytes=0-{size - 1}").removeprefix("bytes=")
+        low, high = wanted.split("-")
+        start, end = int(low), min(int(high or size - 1), size - 1)
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(end + 1 - start))
+        self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+        self.send_header("Last-Modified", "Thu, 01 Jun 2023 10:00:00 GMT")
+        self.end_headers()
+        self.wfile.flush()
+        with path.open("rb") as file:
+            while start <= end:
+                start += os.sendfile(
+                    self.connection.fileno(), file.fileno(), start, end + 1 - start
+                )
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+def _serve(folder: str, latency: str) -> None:
+    _Files.folder, _Files.latency = Path(folder), float(latency)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files)
+    server.daemon_threads = True
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+CASES = {
+    "same_crs": case_same_crs,
+    "3857": case_3857,
+    "remote": case_remote,
+    "scaling": case_scaling,
+}
+
+
+def main() -> None:
+    """Run the cases that are named, or all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    for name in parser.parse_args().cases or CASES:
+        CASES[name]()
+
+
+if __name__ == "__main__":
+    if "--serve" in sys.argv:
+        _serve(*sys.argv[2:])
+    else:
+        main_or_variant(VARIANTS, main)
