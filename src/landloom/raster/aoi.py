@@ -14,10 +14,14 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from landloom.errors import InvalidInput
+from landloom.raster.antimeridian import has_jump, wrapped
 from landloom.raster.store import objects
 from landloom.wire.requests import Aoi
 
 PARQUET_MAGIC = b"PAR1"
+
+MAX_LONGITUDE = 360.0
+"""Degrees. Longitudes beyond 180 are those of places across the antimeridian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class AoiRow:
     """One geometry to work on; each gives one mosaic."""
 
     geometry: BaseGeometry
-    """EPSG:4326, valid, not empty."""
+    """EPSG:4326, valid, not empty; longitudes within [-180, 180]."""
     name: str
 
 
@@ -131,16 +135,44 @@ def _names(frame: Any) -> list[str]:
 
 
 def _checked(geometry: BaseGeometry, where: str) -> BaseGeometry:
-    """Return a valid two-dimensional geometry within the bounds of longitude and latitude."""
+    """Return a valid two-dimensional geometry with longitudes within [-180, 180].
+
+    What reaches beyond 180 degrees east or west is taken for a place across the antimeridian and
+    split there.
+    """
     flat = shapely.force_2d(geometry)
-    if not flat.is_valid:
-        flat = shapely.make_valid(flat)
-    west, south, east, north = flat.bounds
-    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):  # noqa: PLR2004 - degrees
+    _check_bounds(flat, where)
+    if has_jump(flat):
         raise InvalidInput(
-            f"The area of interest ({where}) reaches ({west:.3f}, {south:.3f}, {east:.3f},"
-            f" {north:.3f}), beyond longitude and latitude.",
-            suggestion="Write its CRS into the file, or reproject it to EPSG:4326.",
+            f"An edge of the area of interest ({where}) spans more than 180 degrees of longitude:"
+            " it may mean the short way, across the antimeridian, or the long one.",
+            suggestion="Write longitudes beyond 180 (179 to 181), or split the area at 180 degrees"
+            " as RFC 7946 asks, or, for the long way, put a point in the middle of the edge.",
             field="aoi",
         )
-    return flat
+    valid = flat if flat.is_valid else shapely.make_valid(flat)
+    return wrapped(valid)
+
+
+def _check_bounds(geometry: BaseGeometry, where: str) -> None:
+    """Hold coordinates against longitude and latitude.
+
+    Raises:
+        InvalidInput: They are no place on Earth, or latitude stands before longitude.
+    """
+    west, south, east, north = geometry.bounds
+    if -MAX_LONGITUDE <= west <= east <= MAX_LONGITUDE and -90 <= south <= north <= 90:  # noqa: PLR2004 - degrees
+        return
+    reach = f"({west:.3f}, {south:.3f}, {east:.3f}, {north:.3f})"
+    if -90 <= west <= east <= 90 and -MAX_LONGITUDE <= south <= north <= MAX_LONGITUDE:  # noqa: PLR2004 - degrees
+        raise InvalidInput(
+            f"The area of interest ({where}) reaches {reach}: latitude seems to stand before"
+            " longitude.",
+            suggestion="Swap them: GeoJSON and GeoParquet write longitude (x) first.",
+            field="aoi",
+        )
+    raise InvalidInput(
+        f"The area of interest ({where}) reaches {reach}, beyond longitude and latitude.",
+        suggestion="Write its CRS into the file, or reproject it to EPSG:4326.",
+        field="aoi",
+    )

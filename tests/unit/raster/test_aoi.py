@@ -56,11 +56,35 @@ def test_an_invalid_polygon_is_made_valid():
         ({"type": "Feature", "geometry": None, "properties": {}}, "no geometry"),
         ({"type": "Polygon"}, "not GeoJSON"),
         (shapely.geometry.mapping(shapely.box(4e5, 5e6, 5e5, 6e6)), "beyond longitude"),
+        (shapely.geometry.mapping(shapely.box(33, -99.9, 34, -99)), "latitude seems to stand"),
+        (shapely.geometry.mapping(shapely.box(-179, 1, 179, 2)), "RFC 7946"),
     ],
 )
 def test_what_cannot_be_used_is_said_plainly(document, match):
     with pytest.raises(InvalidInput, match=match):
         read_aoi(document)
+
+
+def test_a_place_across_the_antimeridian_is_split_there():
+    (row,) = read_aoi(shapely.geometry.mapping(shapely.box(179, -17, 181, -16)))
+    west, east = sorted(part.bounds for part in row.geometry.geoms)
+    assert west == (-180, -17, -179, -16)
+    assert east == (179, -17, 180, -16)
+
+
+def test_parts_holes_and_lines_stay_as_they_are():
+    ring = shapely.box(13, 48, 14, 49) - shapely.box(13.4, 48.4, 13.6, 48.6)
+    shapes = [ring, shapely.union_all([SQUARE, shapely.box(15, 48, 16, 49)]), ring.boundary]
+    rows = read_aoi({
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "geometry": shapely.geometry.mapping(each), "properties": {}}
+            for each in shapes
+        ],
+    })  # fmt: skip
+    assert [row.geometry.equals(shape) for row, shape in zip(rows, shapes, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_a_missing_file_is_named(tmp_path):

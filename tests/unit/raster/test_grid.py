@@ -2,19 +2,25 @@
 
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import Transformer
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
 
 from landloom.errors import InvalidInput
+from landloom.raster.antimeridian import unwrapped, wrapped
 from landloom.raster.grid import (
     METRES_PER_DEGREE,
     Window,
+    footprint,
     geobox_for,
     lattice_origin,
+    metres,
+    native_epsg,
+    snapped_geobox,
     tile_count,
     tiles,
-    utm_epsg,
 )
 
 HASKELL = shapely.box(-99.9, 33.0, -99.8, 33.1)
@@ -59,6 +65,19 @@ class TestGeoboxFor:
         geometry = shapely.MultiPoint([to_degrees(*corner) for corner in corners])
         assert geobox_for(geometry, 32633, 10).shape == (379, 578)
 
+    def test_feet_stay_feet(self):
+        geobox = geobox_for(shapely.box(-99.9, 40, -99.89, 40.01), 2263, 3)
+        assert geobox.affine.a == pytest.approx(3 / 0.3048006096)
+        assert metres("EPSG:2263", geobox.affine.a) == pytest.approx(3)
+
+    def test_the_published_global_grid_is_not_on_a_lattice_from_the_origin(self):
+        """Holds the reason in METRES_PER_DEGREE: no constant would make the grids meet."""
+        published = GeoBox(
+            (8, 8), Affine(8.98311982e-05, 0, -180, 0, -8.98311982e-05, 83.748345), 4326
+        )
+        with pytest.raises(InvalidInput, match="not on the pixel lattice"):
+            lattice_origin(published)
+
     def test_an_unknown_crs_is_refused(self):
         with pytest.raises(InvalidInput, match="EPSG:99999"):
             geobox_for(HASKELL, 99999, 10)
@@ -68,12 +87,73 @@ class TestGeoboxFor:
             geobox_for(shapely.box(0, 80, 10, 90), 3857, 10)
 
 
+class TestFarPlaces:
+    ACROSS = wrapped(shapely.box(179.95, -17.02, 180.05, -17))
+
+    @pytest.mark.parametrize("lon", [179.95, 179.9, 179.99])
+    def test_across_the_antimeridian_the_utm_zone_goes_on(self, lon):
+        whole = shapely.box(lon, -17.02, lon + 0.1, -17)
+        geobox = geobox_for(wrapped(whole), None, 10)
+        assert geobox.crs.epsg == (32760 if lon < 179.95 else 32701)
+        assert tuple(geobox.shape) == pytest.approx((230, 1068), abs=16)
+        outline = footprint(geobox)
+        assert outline.bounds[0] == -180
+        assert outline.bounds[2] == 180
+        assert outline.area == pytest.approx(whole.area, rel=0.2)
+        assert unwrapped(outline).buffer(1e-6).covers(whole)
+
+    @pytest.mark.parametrize("epsg", [3857, 4326])
+    def test_a_crs_that_ends_there_is_refused_with_the_way_out(self, epsg):
+        with pytest.raises(InvalidInput, match=f"EPSG:{epsg} ends.*two rows"):
+            geobox_for(self.ACROSS, epsg, 10)
+
+    def test_a_crs_that_is_cut_elsewhere_holds_it(self):
+        assert tuple(geobox_for(self.ACROSS, 3832, 10).shape) == pytest.approx((233, 1114), abs=2)
+
+    @pytest.mark.parametrize("epsg", [None, 3857, 4326])
+    def test_each_side_alone_is_held_by_any_crs(self, epsg):
+        for side in shapely.get_parts(self.ACROSS):
+            geobox = geobox_for(side, epsg, 10)
+            assert footprint(geobox).buffer(1e-6).covers(side)
+
+    def test_across_utm_zones_the_centre_chooses(self):
+        geobox = geobox_for(shapely.box(11.5, 48, 12.9, 48.1), None, 10)
+        assert geobox.crs.epsg == 32633
+        assert geobox.affine.c < 500_000 - 3 * 111_320 * 0.66
+
+    @pytest.mark.parametrize(("sign", "epsg"), [(1, 32661), (-1, 32761)])
+    def test_around_a_pole_it_is_polar_stereographic(self, sign, epsg):
+        cap = shapely.box(-180, min(sign * 89.5, sign * 90), 180, max(sign * 89.5, sign * 90))
+        geobox = geobox_for(cap, None, 100)
+        assert geobox.crs.epsg == epsg
+        assert tuple(geobox.shape) == pytest.approx((1110, 1110), abs=4)
+        assert footprint(geobox).buffer(1e-6).covers(cap)
+
+    def test_south_of_the_equator_rows_count_from_it_too(self):
+        place = shapely.box(-70.3, -33.5, -70.2, -33.4)
+        geobox = geobox_for(place, None, 10)
+        assert geobox.crs.epsg == 32719
+        assert lattice_origin(geobox) == (-round(geobox.affine.f / 10), round(geobox.affine.c / 10))
+        assert footprint(geobox).buffer(1e-6).covers(place)
+
+    def test_the_american_datum_where_it_is_defined(self):
+        assert native_epsg(shapely.Point(-116, 33), "NAD83") == 26911
+        assert native_epsg(shapely.Point(13, 48), "NAD83") == 32633
+        assert native_epsg(shapely.Point(-70, -33), "NAD83") == 32719
+
+
+def test_a_grid_in_any_crs_by_its_wkt():
+    wkt = CRS.from_epsg(26911).to_wkt().replace('ID["EPSG",26911]', "")
+    geobox = snapped_geobox(shapely.box(-116.38, 32.97, -116.37, 32.98), wkt, 0.6)
+    assert lattice_origin(geobox)[1] == round(geobox.affine.c / 0.6)
+
+
 @pytest.mark.parametrize(
     ("lon", "lat", "epsg"),
     [(13, 48, 32633), (-70, -33, 32719), (5, 60, 32632), (20, 78, 32633), (180, 10, 32601)],
 )
 def test_utm_zones_follow_mgrs(lon, lat, epsg):
-    assert utm_epsg(shapely.Point(lon, lat)) == epsg
+    assert native_epsg(shapely.Point(lon, lat)) == epsg
 
 
 @settings(max_examples=50, deadline=None)
@@ -94,6 +174,6 @@ def test_windows_clip_and_shift():
 
 def _dense(geometry):
     """Return points along the outline; GEOS refuses to cut an outline without length."""
-    if geometry.length == 0:
+    if geometry.length < 1e-9:  # GEOS drops what is no longer than its own precision
         return shapely.get_coordinates(geometry)
     return shapely.get_coordinates(shapely.segmentize(geometry, geometry.length / 400))

@@ -13,9 +13,9 @@ import numpy as np
 from landloom.errors import Cancelled, StoreProblem
 from landloom.raster.catalog.dataset import Dataset
 from landloom.raster.execute.base import AskCancelled, Executor
-from landloom.raster.grid import tiles
+from landloom.raster.grid import footprint, tiles
 from landloom.raster.journal import Report
-from landloom.raster.mosaic.plan import MosaicPlan, footprint
+from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.mosaic.tile import (
     DEFAULT_SUBTILE,
@@ -89,7 +89,7 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
     tell = warn or report
     if overviews:
         raise NotImplementedError  # mended before this lands: see raster/multiscales
-    plan = _frozen_plan(find, key, output_uri)
+    plan = frozen_plan(output_uri, key) or _freeze(find(), output_uri, key)
     _report_scenes(plan, report, tell)
     store = _create(plan, output_uri, sizes)
     tasks = _tasks(store, plan, sizes, on_error)
@@ -149,19 +149,28 @@ def _run(
     return total
 
 
-def _frozen_plan(find: Callable[[], MosaicPlan], key: str, output_uri: str) -> MosaicPlan:
-    """Return the plan that an earlier start wrote with the store, or make and write it."""
+def frozen_plan(output_uri: str, key: str) -> MosaicPlan | None:
+    """Return the plan that an earlier start wrote with the store, if there was one.
+
+    Raises:
+        StoreProblem: It was made for another `key`.
+    """
     uri = f"{output_uri.rstrip('/')}/{SCENES}"
-    if objects.exists(uri):
-        document = json.loads(objects.read_bytes(uri))
-        if document["key"] != key:
-            raise StoreProblem(
-                f"The scenes at {uri} were chosen for another mosaic.",
-                suggestion="Choose another output, or delete that file.",
-            )
-        return MosaicPlan.from_json(document)
-    plan = find()
+    if not objects.exists(uri):
+        return None
+    document = json.loads(objects.read_bytes(uri))
+    if document["key"] != key:
+        raise StoreProblem(
+            f"The scenes at {uri} were chosen for another mosaic.",
+            suggestion="Choose another output, or delete that file.",
+        )
+    return MosaicPlan.from_json(document)
+
+
+def _freeze(plan: MosaicPlan, output_uri: str, key: str) -> MosaicPlan:
+    """Write the plan with the store that will be made of it."""
     document = {"key": key, **plan.to_json()}
+    uri = f"{output_uri.rstrip('/')}/{SCENES}"
     objects.write_bytes(uri, json.dumps(document, indent=1).encode())
     return plan
 

@@ -13,20 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pydantic import TypeAdapter
-from shapely.geometry.base import BaseGeometry
 
 from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog.dataset import Dataset
-from landloom.raster.grid import geobox_for
+from landloom.raster.grid import footprint, geobox_for
 from landloom.raster.scenes import SceneTable, search_scenes, time_steps
 from landloom.raster.store.layout import crs_of
-
-FOOTPRINT_PARTS = 32
-"""Into so many parts a grid's side is cut before it becomes a curve in degrees."""
 
 _datasets: TypeAdapter[tuple[Dataset, ...]] = TypeAdapter(tuple[Dataset, ...])
 
@@ -106,11 +101,3 @@ def plan_mosaic(
         for low, high in time_steps(start, end)
     )
     return MosaicPlan(geobox, tuple(datasets), tables)
-
-
-def footprint(geobox: GeoBox) -> BaseGeometry:
-    """Return a grid's outline in EPSG:4326."""
-    side = max(geobox.shape) * abs(geobox.affine.a)
-    outline = geobox.extent.to_crs("EPSG:4326", resolution=side / FOOTPRINT_PARTS)
-    geometry: BaseGeometry = outline.geom
-    return geometry if geometry.is_valid else shapely.make_valid(geometry)
