@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from landloom.raster.vectorize.hilbert import cell_of, curve_order, hilbert_index
 from landloom.raster.vectorize.shapes import Shapes
@@ -55,6 +57,8 @@ class Spill:
     """A temporary file of shapes. Use it in a `with`; reading is safe from several threads."""
 
     shape_yx: tuple[int, int]
+    further_keys: tuple[str, ...] = ()
+    """Further columns to sort by, where several shapes may have one place and first pixel."""
     _file: Any = field(default_factory=tempfile.TemporaryFile)
     _end: int = 0
     _records: dict[int, dict[Layer, list[Record]]] = field(
@@ -77,11 +81,13 @@ class Spill:
         """Shapes so far."""
         return sum(self._cell_rows(cell) for cell in self._records)
 
-    def add(self, layer: Layer, shapes: Shapes) -> None:
-        """Take finished shapes."""
+    def add(
+        self, layer: Layer, shapes: Shapes, further: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
+        """Take finished shapes, and further columns of one value a shape."""
         if not len(shapes):
             return
-        table = _lattice_table(shapes, self.shape_yx)
+        table = _lattice_table(shapes, self.shape_yx, further or {})
         cells = cell_of(table["place"].to_numpy())
         order = np.argsort(cells, kind="stable")
         for chunk in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1):
@@ -106,11 +112,15 @@ class Spill:
         return sorted(found, key=lambda layer: (layer.time_index, layer.feature_index))
 
     def read(self, cells: list[int], layer: Layer) -> pa.Table:
-        """Return the shapes of some cells and one layer, sorted by SORT_KEYS."""
+        """Return the shapes of some cells and one layer, sorted along the curve."""
         records = [one for cell in cells for one in self._records[cell].get(layer, [])]
         buffers = [os.pread(self._file.fileno(), one.size, one.offset) for one in records]
         tables = [pa.ipc.open_stream(buffer).read_all() for buffer in buffers]
-        return pa.concat_tables(tables).combine_chunks().sort_by(SORT_KEYS)
+        return (
+            pa.concat_tables(tables)
+            .combine_chunks()
+            .sort_by([*SORT_KEYS, *((name, "ascending") for name in self.further_keys)])
+        )
 
     def _cell_rows(self, cell: int) -> int:
         return sum(one.rows for records in self._records[cell].values() for one in records)
@@ -126,7 +136,9 @@ class Spill:
         self._end += data.size
 
 
-def _lattice_table(shapes: Shapes, shape_yx: tuple[int, int]) -> pa.Table:
+def _lattice_table(
+    shapes: Shapes, shape_yx: tuple[int, int], further: Mapping[str, NDArray[Any]]
+) -> pa.Table:
     bounds = shapes.bounds().astype(np.int64)
     centre_y = np.minimum((bounds[:, 0] + bounds[:, 2]) // 2, shape_yx[0] - 1)
     centre_x = np.minimum((bounds[:, 1] + bounds[:, 3]) // 2, shape_yx[1] - 1)
@@ -140,6 +152,7 @@ def _lattice_table(shapes: Shapes, shape_yx: tuple[int, int]) -> pa.Table:
         "y": first[:, 0],
         "x": first[:, 1],
         "parts": nested.cast(LATTICE_SHAPE),
+        **further,
     }
     found = shapes.statistics
     if found is not None:
