@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 
 from landloom.errors import CatalogProblem
 from landloom.raster.catalog.dataset import Dataset, read_dataset
+from landloom.raster.catalog.geometry import GeometryRecipe, read_geometry_recipe
 from landloom.raster.catalog.recipe import Recipe, read_recipe
 from landloom.raster.catalog.section import Section
 
-KINDS = ("datasets", "recipes")
+KINDS = ("datasets", "recipes", "geometry_recipes")
 
 WHOLE = frozenset({"source", "mask", "model"})
 """Tables that an overlay replaces: half of one source and half of another make none."""
@@ -28,6 +29,7 @@ class Catalog:
 
     datasets: Mapping[str, Dataset]
     recipes: Mapping[str, Recipe]
+    geometry_recipes: Mapping[str, GeometryRecipe]
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset by its name or its prefix, in any case.
@@ -49,13 +51,15 @@ class Catalog:
         Raises:
             CatalogProblem: There is none; the message lists those there are.
         """
-        wanted = name.strip().upper()
-        standing_in = [each for each in self.recipes.values() if wanted in each.answers]
-        if standing_in:
-            return standing_in[-1]
-        if wanted in self.recipes:
-            return self.recipes[wanted]
-        raise _unknown("recipe", name, self.recipes)
+        return _named("recipe", name, self.recipes)
+
+    def geometry_recipe(self, name: str) -> GeometryRecipe:
+        """Return a geometry recipe by name in any case, or the one that `answers` for it.
+
+        Raises:
+            CatalogProblem: There is none; the message lists those there are.
+        """
+        return _named("geometry recipe", name, self.geometry_recipes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,19 @@ def load_catalog(path: Path | str | None = None) -> Catalog:
         name: read_recipe(name, Section(f"{entry.origin}: recipes.{name}", entry.table))
         for name, entry in entries["recipes"].items()
     }
-    catalog = Catalog(datasets, recipes)
-    _check_recipes(catalog, entries["recipes"])
+    geometry_recipes = {
+        name: read_geometry_recipe(
+            name, Section(f"{entry.origin}: geometry_recipes.{name}", entry.table)
+        )
+        for name, entry in entries["geometry_recipes"].items()
+    }
+    catalog = Catalog(datasets, recipes, geometry_recipes)
+    for name, recipe in recipes.items():
+        origin = f"{entries['recipes'][name].origin}: recipes.{name}"
+        _check_features(catalog, origin, recipe.datasets, recipe.inference.features)
+    for name, finder in geometry_recipes.items():
+        origin = f"{entries['geometry_recipes'][name].origin}: geometry_recipes.{name}"
+        _check_features(catalog, origin, finder.datasets, finder.features)
     return catalog
 
 
@@ -111,9 +126,10 @@ def _parse(origin: str, text: str) -> dict[str, Any]:
         raise CatalogProblem(f"{origin} is not TOML: {error}.") from error
     for kind, table in document.items():
         if kind not in KINDS or not isinstance(table, dict):
+            parts = ", ".join(f"[{each}.NAME]" for each in KINDS)
             raise CatalogProblem(
                 f"{origin} has an unknown part {kind!r}.",
-                suggestion=f"Entries are [datasets.NAME] and [recipes.NAME], not [{kind}].",
+                suggestion=f"Entries are {parts}, not [{kind}].",
             )
         wrong = [name for name, entry in table.items() if not isinstance(entry, dict)]
         if wrong:
@@ -169,23 +185,34 @@ def _resolve_hrefs(document: Mapping[str, Any], folder: Path) -> None:
                     part["href"] = str((folder / Path(href).expanduser()).resolve())
 
 
-def _check_recipes(catalog: Catalog, entries: Mapping[str, _Entry]) -> None:
-    """Hold each recipe's features against the bands of its datasets."""
-    for recipe in catalog.recipes.values():
-        origin = f"{entries[recipe.name].origin}: recipes.{recipe.name}"
-        unknown = [name for name in recipe.datasets if name.upper() not in catalog.datasets]
-        if unknown:
-            raise CatalogProblem(
-                f"{origin}: datasets names {unknown[0]!r}, which is not a dataset.",
-                suggestion=f"Datasets are {', '.join(catalog.datasets)}.",
-            )
-        labels = [label for name in recipe.datasets for label in catalog.dataset(name).labels]
-        missing = [feature for feature in recipe.inference.features if feature not in labels]
-        if missing:
-            raise CatalogProblem(
-                f"{origin}: features names {missing[0]!r}, which no dataset of the recipe has.",
-                suggestion=f"They have {', '.join(labels)}.",
-            )
+def _check_features(
+    catalog: Catalog, origin: str, datasets: Sequence[str], features: Sequence[str]
+) -> None:
+    """Hold a recipe's features against the bands of its datasets."""
+    unknown = [name for name in datasets if name.upper() not in catalog.datasets]
+    if unknown:
+        raise CatalogProblem(
+            f"{origin}: datasets names {unknown[0]!r}, which is not a dataset.",
+            suggestion=f"Datasets are {', '.join(catalog.datasets)}.",
+        )
+    labels = [label for name in datasets for label in catalog.dataset(name).labels]
+    missing = [feature for feature in features if feature not in labels]
+    if missing:
+        raise CatalogProblem(
+            f"{origin}: features names {missing[0]!r}, which no dataset of the recipe has.",
+            suggestion=f"They have {', '.join(labels)}.",
+        )
+
+
+def _named[T: (Recipe, GeometryRecipe)](kind: str, name: str, recipes: Mapping[str, T]) -> T:
+    """Return the recipe of a name, or the last one that answers for it."""
+    wanted = name.strip().upper()
+    standing_in = [each for each in recipes.values() if wanted in each.answers]
+    if standing_in:
+        return standing_in[-1]
+    if wanted in recipes:
+        return recipes[wanted]
+    raise _unknown(kind, name, recipes)
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> CatalogProblem:

@@ -57,7 +57,7 @@ def read_recipe(name: str, section: Section) -> Recipe:
     Raises:
         CatalogProblem: A key is missing, unknown or wrong; the message names file, entry and key.
     """
-    model = _read_model(section.section("model"))
+    model = read_model(section.section("model"))
     inference = _read_inference(section, model.href)
     recipe = Recipe(
         name=name,
@@ -73,7 +73,8 @@ def read_recipe(name: str, section: Section) -> Recipe:
     return recipe
 
 
-def _read_model(section: Section) -> ModelSource:
+def read_model(section: Section) -> ModelSource:
+    """Return where the weights are, as a `model` table says it."""
     model = ModelSource(
         href=section.text("href"),
         sha256=section.optional_text("sha256"),
