@@ -2,10 +2,12 @@
 
 Two border pixels of equal value that face each other across a seam belong to one piece; where the
 values differ, the pixel edge between them is boundary. That is all: pieces are joined by
-union-find, the boundary along the seam is made from the two border lines, and the segments of the
+union-find, the boundary along the seam is made from the two border lines, and the chains of the
 pieces that are complete are linked to rings. Nothing is clipped, buffered or snapped.
 
-Only pieces that may still grow are kept, so memory follows the front of tiles in work.
+Only pieces that may still grow are kept, and of their boundaries only the ends, the corners being
+in a file. So memory follows the seams in work: some 100 bytes for each place where a seam crosses a
+boundary and for each hole of an area that a seam cuts, even if one area is as large as the raster.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.grid import Tile
+from landloom.raster.vectorize.chains import NO_LINES, CornerFile, Lines, joined
 from landloom.raster.vectorize.label import roots, unite_pairs
-from landloom.raster.vectorize.link import link_segments
+from landloom.raster.vectorize.link import joined_rings, link_order
 from landloom.raster.vectorize.shapes import Shapes, assemble
 from landloom.raster.vectorize.statistics import Statistics
 from landloom.raster.vectorize.tile import NOTHING, Border, OpenPieces
+from landloom.raster.vectorize.trace import Rings, concatenated_rings
 
 SMALLEST_DRAIN = 10_000
 """Pieces below which looking for complete shapes is not worth it."""
@@ -42,8 +46,10 @@ class SeamMerger:
     _shape: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Union-find over pieces: connected as asked for."""
     _statistics: Statistics | None = None
-    _segments: list[NDArray[np.int32]] = field(default_factory=list)
-    _owners: list[NDArray[np.int64]] = field(default_factory=list)
+    _corners_on_disk: CornerFile = field(default_factory=CornerFile)
+    _chains: list[Lines] = field(default_factory=list)
+    _rings: list[Lines] = field(default_factory=list)
+    """Whole boundaries of pieces that may still grow: holes, mostly."""
     _lines: dict[SeamKey, Border] = field(default_factory=dict)
     """Borders whose other side has not come yet."""
     _corners: dict[tuple[int, int], dict[str, tuple[int, int]]] = field(default_factory=dict)
@@ -60,7 +66,8 @@ class SeamMerger:
             known = self._statistics
             joined = pieces.statistics if known is None else known.joined(pieces.statistics)
             self._statistics = joined
-        self._keep(pieces.segments, pieces.owner + offset)
+        self._rings.append(self._written(pieces.rings, offset))
+        self._chains.append(self._written(pieces.chains, offset))
         for side, border in pieces.borders.items():
             shifted = np.where(border.pieces == NOTHING, NOTHING, border.pieces + offset)
             self._meet(tile, side, Border(border.values, shifted))
@@ -77,15 +84,17 @@ class SeamMerger:
         grows = np.zeros(len(part), bool)
         grows[shape[self._pending_pieces()]] = True
         grows = grows[shape]
-        segments = np.concatenate([np.empty((0, 4), np.int32), *self._segments])
-        owner = np.concatenate([np.empty(0, np.int64), *self._owners])
-        finished = self._finished(part, shape, ~grows, segments, owner)
-        self._forget(part, shape, grows, segments, owner)
+        self._chains, self._rings = (
+            [joined([NO_LINES, *self._chains])],
+            [joined([NO_LINES, *self._rings])],
+        )
+        finished = self._finished(part, shape, ~grows)
+        self._forget(part, shape, grows)
         return finished
 
-    def _keep(self, segments: NDArray[np.int32], owner: NDArray[np.int64]) -> None:
-        self._segments.append(segments)
-        self._owners.append(owner)
+    def _written(self, rings: Rings, offset: int) -> Lines:
+        lines = self._corners_on_disk.append(rings)
+        return lines.owned_by(lines.owner + offset)
 
     def _meet(self, tile: Tile, side: str, border: Border) -> None:
         """Join a border with the one it faces, or keep it until that comes."""
@@ -119,7 +128,9 @@ class SeamMerger:
                 if horizontal
                 else (begin + start, fixed, end + start, fixed)
             )
-            self._keep(np.stack(columns, axis=1).astype(np.int32), owner)
+            corners = np.stack(columns, axis=1).astype(np.int32).reshape(-1, 2)
+            run = Rings(corners, np.arange(0, len(corners) + 1, 2), owner)
+            self._chains.append(self._written(run, 0))
 
     def _join(self, before: Border, after: Border) -> None:
         shifts = [(slice(None), slice(None))]
@@ -161,40 +172,32 @@ class SeamMerger:
         return real
 
     def _finished(
-        self,
-        part: NDArray[np.int64],
-        shape: NDArray[np.int64],
-        done: NDArray[np.bool_],
-        segments: NDArray[np.int32],
-        owner: NDArray[np.int64],
+        self, part: NDArray[np.int64], shape: NDArray[np.int64], done: NDArray[np.bool_]
     ) -> Shapes:
         parts, part_number = np.unique(part[done], return_inverse=True)
         _, shape_of_part = np.unique(shape[parts], return_inverse=True)
         number = np.zeros(len(part), np.int64)
         number[done] = part_number
-        chosen = done[owner]
-        rings = link_segments(segments[chosen], number[owner[chosen]], len(parts))
+        chains = _chosen(self._chains[0], done, number)
+        order, ring_starts = link_order(chains)
+        chains = chains.taken(order)
+        linked = joined_rings(self._corners_on_disk.read(chains), chains.headings, ring_starts)
+        whole = self._corners_on_disk.read(_chosen(self._rings[0], done, number))
         statistics = None
         if self._statistics is not None:
             of_shape, shape_number = np.unique(shape[done], return_inverse=True)
             statistics = self._statistics.taken(done).merged(shape_number, len(of_shape))
-        return assemble(rings, shape_of_part, statistics)
+        return assemble(concatenated_rings(linked, whole), shape_of_part, statistics)
 
     def _forget(
-        self,
-        part: NDArray[np.int64],
-        shape: NDArray[np.int64],
-        grows: NDArray[np.bool_],
-        segments: NDArray[np.int32],
-        owner: NDArray[np.int64],
+        self, part: NDArray[np.int64], shape: NDArray[np.int64], grows: NDArray[np.bool_]
     ) -> None:
         """Keep what may grow, each part as one piece under a new number."""
         kept, number_of_kept = np.unique(part[grows], return_inverse=True)
         number = np.full(len(part) + 1, NOTHING)  # the last entry renumbers NOTHING itself
         number[:-1][grows] = number_of_kept
-        chosen = grows[owner]
-        self._segments = [segments[chosen]]
-        self._owners = [number[owner[chosen]]]
+        self._chains = [_chosen(self._chains[0], grows, number)]
+        self._rings = [_chosen(self._rings[0], grows, number)]
         self._part = np.arange(len(kept))
         self._shape = number[shape[kept]]
         if self._statistics is not None:
@@ -207,6 +210,12 @@ class SeamMerger:
             for key, corner in self._corners.items()
         }
         self._retained = len(kept)
+
+
+def _chosen(lines: Lines, of: NDArray[np.bool_], number: NDArray[np.int64]) -> Lines:
+    """Return the lines of some pieces, under their pieces' new numbers."""
+    taken = lines.taken(of[lines.owner])
+    return taken.owned_by(number[taken.owner])
 
 
 def _unite_equal(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landloom.raster.vectorize.chains import cut_open_rings
 from landloom.raster.vectorize.label import group_diagonals, label_components
 from landloom.raster.vectorize.shapes import Shapes, assemble
 from landloom.raster.vectorize.statistics import Statistics, measure
@@ -37,12 +38,15 @@ class Border:
 
 @dataclass(frozen=True, slots=True)
 class OpenPieces:
-    """4-connected areas of a tile that a seam cuts, and their boundaries but for the seams."""
+    """4-connected areas of a tile that a seam cuts, and their boundaries but for the seams.
 
-    segments: NDArray[np.int32]
-    """(n, 4): from y, x to y, x in raster pixels; those that lie on a seam are left out."""
-    owner: NDArray[np.int64]
-    """(n,): the piece each segment bounds, from 0."""
+    Lines are in raster pixels and owned by pieces, which are numbered from 0.
+    """
+
+    rings: Rings
+    """Boundaries that reach no seam."""
+    chains: Rings
+    """What is left of the others without their edges on seams."""
     group: NDArray[np.int64]
     """(pieces,): the first piece of each piece's connected group."""
     borders: dict[str, Border]
@@ -143,35 +147,29 @@ def _open_pieces(
 ) -> OpenPieces:
     """Number the open labels from 0 and take their boundaries apart."""
     piece = np.where(is_open, np.cumsum(is_open) - 1, NOTHING)
-    following = np.arange(1, len(rings.vertices) + 1)
-    following[rings.starts[1:] - 1] = rings.starts[:-1]
-    segments = np.hstack([rings.vertices, rings.vertices[following]])
-    owner = np.repeat(piece[rings.owner], np.diff(rings.starts))
-    kept = ~_on_seam(segments, values.shape, seams)
-    segments = segments[kept] + np.asarray((*origin_yx, *origin_yx), np.int32)
+    owned = Rings(rings.vertices, rings.starts, piece[rings.owner])
+    whole, chains = cut_open_rings(owned, _seam_lines(values.shape, seams), labels, values)
+    for lines in (whole, chains):
+        lines.vertices[:] += np.asarray(origin_yx, np.int32)
     value_lines = _border_lines(values, seams)
     label_lines = _border_lines(labels[1:-1, 1:-1], seams)
     return OpenPieces(
-        segments,
-        owner[kept],
+        whole,
+        chains,
         piece[group[is_open]],
         {side: Border(value_lines[side], piece[label_lines[side]]) for side in value_lines},
         None if statistics is None else statistics.taken(is_open[1:]),
     )
 
 
-def _on_seam(
-    segments: NDArray[np.int32], shape_yx: tuple[int, ...], seams: Seams
-) -> NDArray[np.bool_]:
+def _seam_lines(shape_yx: tuple[int, ...], seams: Seams) -> NDArray[np.int64]:
+    """Return y, y, x, x of the seams, -1 where there is none."""
     height, width = shape_yx
-    y0, x0, y1, x1 = segments.T
-    on_line = np.zeros(len(segments), bool)
-    for is_seam, start, end, line in (
-        (seams.north, y0, y1, 0),
-        (seams.south, y0, y1, height),
-        (seams.west, x0, x1, 0),
-        (seams.east, x0, x1, width),
-    ):
-        if is_seam:
-            on_line |= (start == line) & (end == line)
-    return on_line
+    return np.array(
+        [
+            0 if seams.north else -1,
+            height if seams.south else -1,
+            0 if seams.west else -1,
+            width if seams.east else -1,
+        ]
+    )

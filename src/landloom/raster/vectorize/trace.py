@@ -44,6 +44,15 @@ class Rings:
         return self.vertices[self.starts[:-1]]
 
 
+def concatenated_rings(first: Rings, second: Rings) -> Rings:
+    """Return the rings of both."""
+    return Rings(
+        np.concatenate([first.vertices, second.vertices]),
+        np.concatenate([first.starts, second.starts[1:] + first.starts[-1]]),
+        np.concatenate([first.owner, second.owner]),
+    )
+
+
 def trace_rings(labels: NDArray[np.int32]) -> Rings:
     """Trace every ring of every component of framed labels (see `label_components`).
 
