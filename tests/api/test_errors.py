@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from landloom.server import errors
 from landloom.server.access import Access
-from landloom.server.accounts.keys import Keys
+from landloom.server.accounts.keys import Keys, add_key
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
 from tests.api.platform import Platform
@@ -55,9 +55,9 @@ class TestWhoIsLetIn:
             keys = Keys(database)
             owner = {"organization_id": api.admin.org_id, "user_id": api.admin.user_id}
             revoked = await keys.create(**owner, name="revoked")
-            expired = await keys.create(
-                **owner, name="expired", expires_at=now() - timedelta(seconds=1)
-            )
+            async with database.writing(api.admin.org_id) as session:
+                past = now() - timedelta(seconds=1)
+                expired = add_key(session, **owner, name="expired", expires_at=past)
             await keys.revoke(api.admin.org_id, revoked.id)
             valid = [key.valid for key in await keys.list(api.admin.org_id)]
             assert valid.count(True) == 1

@@ -14,12 +14,13 @@ from pathlib import Path
 import httpx
 import psutil
 
-from landloom.server.accounts.keys import add_key
+from landloom.server.accounts.rights import ADMIN
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import to_wire
 from landloom.server.runs.schemas import RunPayload, RunPythonPayload
 from tests.api.platform import Platform, eventually, platform
-from tests.unit.server.db.rows import add_organization, make_run
+from tests.api.principals import add_principal
+from tests.unit.server.db.rows import make_run
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 
@@ -275,21 +276,10 @@ class TestLosses:
 
 class TestOrganizations:
     def test_another_organizations_runs_do_not_exist(self, data_dir: Path) -> None:
-        async def other_key() -> str:
-            database = Database(api.settings.database)
-            async with database.writing(None) as session:
-                organization_id, user_id = await add_organization(session)
-                key = add_key(
-                    session, organization_id=organization_id, user_id=user_id, name="other"
-                )
-            await database.close()
-            return key.key
-
         with platform(data_dir) as api:
             run = api.submit("print(1)\n")
             api.finished(run["id"])
-            headers = {"X-API-Key": asyncio.run(other_key())}
-            with httpx.Client(base_url=api.url, headers=headers, timeout=20) as other:
+            with add_principal(api, role=ADMIN, organization_id="").client(api) as other:
                 for path in (f"/runs/{run['id']}", f"/runs/{run['id']}/logs"):
                     answer = other.get(path)
                     assert answer.status_code == 404

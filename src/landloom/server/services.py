@@ -62,7 +62,7 @@ def make_services(
     return Services(
         database=database,
         keys=keys,
-        accounts=Accounts(settings, database),
+        accounts=Accounts(settings, database, keys),
         runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run),
         workflows=workflows,
         dispatchers=(run_dispatcher, workflow_dispatcher),

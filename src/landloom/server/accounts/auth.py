@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -34,5 +34,11 @@ async def caller(
     return await keys.recognise(key)
 
 
-CallerOf = Annotated[Caller, Depends(caller)]
-"""The caller as a parameter of an endpoint."""
+def having(right: str) -> Any:
+    """Return what makes an endpoint's parameter a caller with this right at the request's path."""
+
+    async def permitted(request: Request, found: Annotated[Caller, Depends(caller)]) -> Caller:
+        found.rights.require(right, request.url.path.lstrip("/"))
+        return found
+
+    return Depends(permitted)

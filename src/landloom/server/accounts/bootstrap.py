@@ -10,17 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import Unauthorized
 from landloom.server.accounts import repository
+from landloom.server.accounts.directory import add_organization, add_principal, ensure_roles
 from landloom.server.accounts.keys import Keys, add_key
-from landloom.server.accounts.tables import Organization, Role, User
+from landloom.server.accounts.rights import ADMIN
+from landloom.server.accounts.tables import User
 from landloom.server.db.session import Database
-from landloom.server.kit.clock import now
-from landloom.server.kit.ids import new_id
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.layout import UserStorage
 
 KEY_NAME: Final = "landloom up"
-_ALL: Final = {"provider": "WHEROBOTS", "locator": "*", "action": "*", "effect": "ALLOW"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +75,13 @@ async def _admin(session: AsyncSession) -> User:
     if organization is not None:
         user = await repository.first_user(session, organization.id)
         if user is not None:
+            await ensure_roles(session, organization.id)
             return user
-    made_at = now()
-    organization = Organization(
-        id=new_id(),
-        created_at=made_at,
-        updated_at=made_at,
-        name="landloom",
-        file_store_id=new_id(),
+    organization = organization or await add_organization(session, "landloom")
+    roles = await ensure_roles(session, organization.id)
+    return await add_principal(
+        session, organization.id, name="admin", email="admin@localhost", roles=[roles[ADMIN]]
     )
-    session.add(organization)
-    # Rows that refer to it only by id: it must be there before them.
-    await session.flush()
-    role = Role(
-        id=new_id(),
-        created_at=made_at,
-        updated_at=made_at,
-        organization_id=organization.id,
-        name="admin",
-        policies=[_ALL],
-    )
-    user = User(
-        id=new_id(),
-        created_at=made_at,
-        updated_at=made_at,
-        organization_id=organization.id,
-        email="admin@localhost",
-        name="admin",
-        roles=[role],
-    )
-    session.add(user)
-    return user
 
 
 def _known_key(settings: Settings) -> str:

@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import NotFound, Unauthorized
+from landloom.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from landloom.server.accounts import repository
+from landloom.server.accounts.rights import RUN_LIMITS, Rights
 from landloom.server.accounts.tables import ApiKey
 from landloom.server.db.session import Database
 from landloom.server.kit import digests
@@ -29,6 +30,7 @@ class Caller:
     key_id: str
     run_id: str | None
     """The run whose own key this is; None for a person's key."""
+    rights: Rights = field(default_factory=Rights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class KeyView:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    updated_at: datetime
+    created_by_id: str | None
 
     @property
     def valid(self) -> bool:
@@ -77,7 +81,10 @@ class Keys:
                 "The API key is not known here, or it was revoked or has expired.",
                 suggestion="Use the WHEROBOTS_API_KEY of the platform's connection.env.",
             )
-        return Caller(row.organization_id, row.user_id, row.id, row.run_id)
+        rights = Rights.of(row.policies)
+        if row.run_id is not None:
+            rights = rights.and_also(RUN_LIMITS)
+        return Caller(row.organization_id, row.user_id, row.id, row.run_id, rights)
 
     async def create(
         self,
@@ -87,9 +94,18 @@ class Keys:
         name: str,
         expires_at: datetime | None = None,
         run_id: str | None = None,
+        created_by_id: str | None = None,
     ) -> NewKey:
-        """Make a key for a user, or for one of the user's runs."""
+        """Make a key for a user, or for one of the user's runs.
+
+        Raises:
+            InvalidInput: The organization has no such user, or the key would open nothing.
+        """
+        if expires_at is not None and expires_at <= now():
+            raise _past(expires_at)
         async with self._database.writing(organization_id) as session:
+            if await repository.find_user(session, user_id) is None:
+                raise InvalidInput(f"The organization has no user {user_id!r}.", field="ownedById")
             return add_key(
                 session,
                 organization_id=organization_id,
@@ -97,6 +113,7 @@ class Keys:
                 name=name,
                 expires_at=expires_at,
                 run_id=run_id,
+                created_by_id=created_by_id,
             )
 
     async def list(self, organization_id: str, *, user_id: str | None = None) -> list[KeyView]:
@@ -104,6 +121,27 @@ class Keys:
         async with self._database.reading(organization_id) as session:
             rows = await repository.keys(session, user_id)
         return [_view(row) for row in rows]
+
+    async def prolong(
+        self, organization_id: str, key_id: str, expires_at: datetime, *, user_id: str | None = None
+    ) -> KeyView:
+        """Set another end of a key. `user_id` keeps to that user's keys.
+
+        Raises:
+            NotFound: There is no such key.
+            Conflict: It was revoked, which no new end undoes.
+            InvalidInput: The end lies in the past.
+        """
+        if expires_at <= now():
+            raise _past(expires_at)
+        async with self._database.writing(organization_id) as session:
+            row = await _find(session, key_id, user_id)
+            if row.revoked_at is not None:
+                raise Conflict(
+                    f"The API key {row.preview} was revoked.", suggestion="Make a new one."
+                )
+            row.expires_at, row.updated_at = expires_at, now()
+            return _view(row)
 
     async def revoke(
         self, organization_id: str, key_id: str, *, user_id: str | None = None
@@ -114,9 +152,7 @@ class Keys:
             NotFound: There is no such key.
         """
         async with self._database.writing(organization_id) as session:
-            row = await repository.key_by_id(session, key_id)
-            if row is None or (user_id is not None and row.user_id != user_id):
-                raise NotFound(f"There is no API key {key_id!r}.")
+            row = await _find(session, key_id, user_id)
             if row.revoked_at is None:
                 row.revoked_at = row.updated_at = now()
             return _view(row)
@@ -130,6 +166,7 @@ def add_key(
     name: str,
     expires_at: datetime | None = None,
     run_id: str | None = None,
+    created_by_id: str | None = None,
 ) -> NewKey:
     """Add a key's row to a session; its clear text is only in what this returns."""
     key = digests.new_secret(PREFIX)
@@ -145,6 +182,7 @@ def add_key(
         digest=digests.digest(key),
         preview=digests.preview(key),
         expires_at=expires_at,
+        created_by_id=created_by_id or user_id,
     )
     session.add(row)
     return NewKey(row.id, key, row.preview)
@@ -159,6 +197,21 @@ def _view(row: ApiKey) -> KeyView:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        updated_at=row.updated_at,
+        created_by_id=row.created_by_id,
+    )
+
+
+async def _find(session: AsyncSession, key_id: str, user_id: str | None) -> ApiKey:
+    row = await repository.key_by_id(session, key_id)
+    if row is None or (user_id is not None and row.user_id != user_id):
+        raise NotFound(f"There is no API key {key_id!r}.", suggestion="List them with GET /apikey.")
+    return row
+
+
+def _past(expires_at: datetime) -> InvalidInput:
+    return InvalidInput(
+        f"expiresAt: {expires_at:%Y-%m-%d %H:%M:%S} UTC lies in the past.", field="expiresAt"
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.server.accounts.tables import ApiKey, Organization, Role, User
+from landloom.server.accounts.tables import ApiKey, Organization, Role, User, user_roles
 from landloom.server.kit.clock import now
 
 
@@ -40,6 +43,17 @@ async def user(session: AsyncSession, user_id: str) -> User:
     return (await session.scalars(select(User).where(User.id == user_id))).one()
 
 
+async def find_user(session: AsyncSession, user_id: str) -> User | None:
+    """Return one of the session's users."""
+    return (await session.scalars(select(User).where(User.id == user_id))).first()
+
+
+async def role_named(session: AsyncSession, organization_id: str, name: str) -> Role | None:
+    """Return an organization's role of this name."""
+    query = select(Role).where(Role.organization_id == organization_id, Role.name == name)
+    return (await session.scalars(query)).first()
+
+
 async def users(session: AsyncSession) -> Sequence[User]:
     """Return the session's users, oldest first."""
     return (await session.scalars(select(User).order_by(User.created_at, User.id))).all()
@@ -50,9 +64,50 @@ async def roles(session: AsyncSession) -> Sequence[Role]:
     return (await session.scalars(select(Role).order_by(Role.name, Role.id))).all()
 
 
-async def key_by_digest(session: AsyncSession, digest: str) -> ApiKey | None:
-    """Return the key with this digest."""
-    return (await session.scalars(select(ApiKey).where(ApiKey.digest == digest))).first()
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What a key's digest tells."""
+
+    id: str
+    organization_id: str
+    user_id: str
+    run_id: str | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    policies: tuple[Mapping[str, Any], ...]
+    """Of all roles of its owner."""
+
+
+async def key_by_digest(session: AsyncSession, digest: str) -> KeyFacts | None:
+    """Return the key with this digest and its owner's policies, by one statement."""
+    columns = (
+        ApiKey.id,
+        ApiKey.organization_id,
+        ApiKey.user_id,
+        ApiKey.run_id,
+        ApiKey.expires_at,
+        ApiKey.revoked_at,
+        Role.policies,
+    )
+    query = (
+        select(*columns)
+        .outerjoin(user_roles, user_roles.c.user_id == ApiKey.user_id)
+        .outerjoin(Role, Role.id == user_roles.c.role_id)
+        .where(ApiKey.digest == digest)
+    )
+    rows = (await session.execute(query)).all()
+    if not rows:
+        return None
+    first = rows[0]
+    return KeyFacts(
+        id=first.id,
+        organization_id=first.organization_id,
+        user_id=first.user_id,
+        run_id=first.run_id,
+        expires_at=first.expires_at,
+        revoked_at=first.revoked_at,
+        policies=tuple(policy for row in rows for policy in row.policies or ()),
+    )
 
 
 async def keys(session: AsyncSession, user_id: str | None = None) -> Sequence[ApiKey]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from landloom.server.kit.camel import CamelModel
-from landloom.server.kit.clock import WireTime
+from landloom.server.kit.clock import WireInstant, WireTime
 
 
 class Policy(CamelModel):
@@ -54,6 +56,58 @@ class HumanPrincipal(CamelModel):
     deleted_at: WireTime | None = None
     email: str
     name: str | None = None
+
+
+class ServicePrincipal(CamelModel):
+    """The caller, where it is a service."""
+
+    id: str
+    create_time: WireTime
+    update_time: WireTime
+    organization_id: str
+    roles: list[Role]
+    policies: list[Policy]
+    deleted_at: WireTime | None = None
+    name: str
+
+
+class ApiKey(CamelModel):
+    """A key as it is listed: enough to know it by, too little to use."""
+
+    id: str
+    create_time: WireTime
+    update_time: WireTime
+    partial_api_key: str
+    """The old name of `preview`."""
+    preview: str
+    name: str
+    valid: bool
+    revoked: bool
+    expires_at: WireTime
+    created_by_id: str | None
+    created_by: OrganizationCustomer | None
+    owned_by: OrganizationCustomer | None = None
+
+
+class CreateApiKeyResponse(ApiKey):
+    """A key just made. Its clear text is shown here and never again."""
+
+    key: str
+
+
+class CreateApiKeyRequest(CamelModel):
+    """The body of `POST /apikey`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=50)]
+    expires_at: WireInstant
+    owned_by_id: str | None = None
+    """A principal of the organization; absent is the caller. Only administrators name others."""
+
+
+class UpdateApiKeyRequest(CamelModel):
+    """The body of `POST /apikey/{id}`."""
+
+    expires_at: WireInstant
 
 
 class FileStore(CamelModel):

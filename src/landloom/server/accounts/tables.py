@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
+
+HUMAN: Final = "HUMAN"
+SERVICE: Final = "SERVICE"
 
 
 class Organization(Base, Identified):
@@ -43,12 +46,15 @@ class Role(Base, Identified, OfOrganization):
 
 
 class User(Base, Identified, OfOrganization):
-    """A principal: a person."""
+    """A principal: a person, or a service that acts for nobody in particular."""
 
     __tablename__ = "users"
     __table_args__ = (Index("ix_users_organization_id", "organization_id"),)
 
+    kind: Mapped[str] = mapped_column(String(16), default=HUMAN, server_default=HUMAN)
+    """`HUMAN` or `SERVICE`."""
     email: Mapped[str] = mapped_column(String(320))
+    """Empty for a service."""
     name: Mapped[str | None] = mapped_column(String(255))
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
 
@@ -62,6 +68,8 @@ class ApiKey(Base, Identified, OfOrganization):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     run_id: Mapped[str | None] = mapped_column(String(ID_LENGTH), index=True)
     """The run this key was made for; None is a key of a person's own."""
+    created_by_id: Mapped[str | None] = mapped_column(String(ID_LENGTH))
+    """The principal that made it: its owner, or an administrator."""
     name: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     preview: Mapped[str] = mapped_column(String(32))

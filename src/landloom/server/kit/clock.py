@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer
 
 _DASHED: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{2}:\d{2}:\d{2})")
 """`YYYY-MM-DD-HH:MM:SS`, as one generation of the public documentation writes it."""
@@ -48,6 +48,12 @@ def from_wire(text: str) -> datetime:
 def _parse(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
+
+WireInstant = Annotated[
+    datetime,
+    BeforeValidator(lambda given: from_wire(given) if isinstance(given, str) else given),
+]
+"""An instant in a request, as clients write it; see `from_wire`."""
 
 WireTime = Annotated[datetime, PlainSerializer(to_wire, return_type=str, when_used="json")]
 """An instant in a response body."""

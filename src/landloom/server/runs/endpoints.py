@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, status
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import WithJsonSchema
 
 from landloom.errors import InvalidInput
-from landloom.server.accounts.auth import CallerOf
-from landloom.server.kit.clock import from_wire
+from landloom.server.accounts.auth import having
+from landloom.server.accounts.keys import Caller
+from landloom.server.kit.clock import WireInstant
 from landloom.server.runs import schemas
 from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.service import Runs
@@ -21,10 +21,9 @@ router = APIRouter(tags=["runs"])
 _MAX_DIGITS = 30
 """Of a log cursor; Python refuses to read numbers of thousands of digits."""
 
-type _Instant = Annotated[
-    datetime,
-    BeforeValidator(lambda given: from_wire(given) if isinstance(given, str) else given),
-]
+type _Creator = Annotated[Caller, having("runs:create")]
+type _Reader = Annotated[Caller, having("runs:read")]
+type _Canceller = Annotated[Caller, having("runs:cancel")]
 
 
 @router.post(
@@ -35,7 +34,7 @@ type _Instant = Annotated[
 )
 async def create_run(
     request: Request,
-    caller: CallerOf,
+    caller: _Creator,
     payload: schemas.CreateRunPayload,
     region: str | None = None,
     x_wherobots_client: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -49,12 +48,12 @@ async def create_run(
 @router.get("/runs", operation_id="listJobRuns", summary="List runs of the organization")
 async def list_runs(
     request: Request,
-    caller: CallerOf,
+    caller: _Reader,
     name: Annotated[
         str | None,
         Query(max_length=255, pattern=r"^[a-zA-Z0-9_\-\.]*\*?[a-zA-Z0-9_\-\.]*$"),
     ] = None,
-    created_after: Annotated[_Instant | None, Query()] = None,
+    created_after: Annotated[WireInstant | None, Query()] = None,
     status: Annotated[list[RunStatus] | None, Query()] = None,
     region: str | None = None,
     cursor: str | None = None,
@@ -79,13 +78,13 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", operation_id="getJobRun", summary="Read one run")
-async def read_run(request: Request, caller: CallerOf, run_id: str) -> schemas.RunView:
+async def read_run(request: Request, caller: _Reader, run_id: str) -> schemas.RunView:
     """Return a run."""
     return await _runs(request).get(caller, run_id)
 
 
 @router.post("/runs/{run_id}/cancel", operation_id="cancelJobRun", summary="Ask for cancellation")
-async def cancel_run(request: Request, caller: CallerOf, run_id: str) -> schemas.RunView:
+async def cancel_run(request: Request, caller: _Canceller, run_id: str) -> schemas.RunView:
     """Ask for the end of a run; return at once."""
     return await _runs(request).cancel(caller, run_id)
 
@@ -93,7 +92,7 @@ async def cancel_run(request: Request, caller: CallerOf, run_id: str) -> schemas
 @router.get("/runs/{run_id}/logs", operation_id="getJobRunLogs", summary="Read a page of log lines")
 async def read_logs(
     request: Request,
-    caller: CallerOf,
+    caller: _Reader,
     run_id: str,
     size: Annotated[int, Query(), WithJsonSchema({"type": "integer", "default": 100})] = 100,
     cursor: str | None = None,

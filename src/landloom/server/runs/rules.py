@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from landloom.errors import Forbidden, InvalidInput
+from landloom.errors import InvalidInput
 from landloom.server.accounts.keys import Caller
 from landloom.server.accounts.tables import Organization
-from landloom.server.launchers.runtimes import find_runtime
+from landloom.server.offers import Offers
 from landloom.server.runs.schemas import CreateRunPayload, RunPayload
 from landloom.server.settings import Settings
 from landloom.server.storage.layout import UserStorage
@@ -16,6 +16,7 @@ class Rules:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._offers = Offers(settings)
 
     def payload(
         self,
@@ -33,10 +34,12 @@ class Rules:
         """
         settings = self._settings
         payload = RunPayload(
-            runtime=self._runtime(
+            runtime=self._offers.runtime(
                 request.runtime or organization.default_runtime or settings.default_runtime
             ),
-            region=self._region(region or organization.default_region or settings.default_region),
+            region=self._offers.region(
+                region or organization.default_region or settings.default_region
+            ),
             version=request.version or "latest",
             name=request.name or f"run-{run_id}",
             timeout_seconds=min(request.timeout_seconds, settings.max_alive_hours * 3600),
@@ -44,25 +47,8 @@ class Rules:
             run_jar=request.run_jar,
             environment=request.environment,
         )
-        self.resolve_version(payload.version)
+        self._offers.version(payload.version)
         return payload
-
-    def resolve_version(self, name: str) -> str:
-        """Return the version behind an alias.
-
-        Raises:
-            InvalidInput: There is no such version or alias.
-        """
-        versions = self._settings.versions
-        if name in versions.values():
-            return name
-        if name not in versions:
-            raise InvalidInput(
-                f"There is no version {name!r} here.",
-                suggestion=f"Choose one of {', '.join(sorted({*versions, *versions.values()}))}.",
-                field="version",
-            )
-        return versions[name]
 
     def check_source(self, payload: RunPayload, caller: Caller) -> None:
         """Check that the script or JAR lies where the caller's organization keeps its files.
@@ -78,23 +64,3 @@ class Rules:
                 suggestion=f"Upload it under {storage.user_path}",
                 field="runPython.uri" if payload.run_python else "runJar.uri",
             )
-
-    def _runtime(self, name: str) -> str:
-        runtime = find_runtime(name).name
-        enabled = self._settings.enabled_runtimes
-        if enabled and runtime not in enabled:
-            raise Forbidden(
-                f"The runtime {runtime!r} is not enabled here.",
-                suggestion=f"Choose one of {', '.join(enabled)}.",
-                field="runtime",
-            )
-        return runtime
-
-    def _region(self, name: str) -> str:
-        if name not in self._settings.allowed_regions:
-            raise InvalidInput(
-                f"There is no region {name!r} here.",
-                suggestion=f"Choose one of {', '.join(self._settings.allowed_regions)}.",
-                field="region",
-            )
-        return name

@@ -17,6 +17,7 @@ from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Page, read_page
 from landloom.server.logs.base import LogStore
+from landloom.server.offers import Offers
 from landloom.server.runs import repository, schemas
 from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.rules import Rules
@@ -51,6 +52,7 @@ class Runs:
     ) -> None:
         self._settings = settings
         self._rules = Rules(settings)
+        self._offers = Offers(settings)
         self._database = database
         self._logs = logs
         self._dispatcher = dispatcher
@@ -164,7 +166,7 @@ class Runs:
             name=payload.name,
             region=payload.region,
             runtime=payload.runtime,
-            resolved_version=self._rules.resolve_version(payload.version),
+            resolved_version=self._offers.version(payload.version),
             payload=payload.wire(),
             source_client=(source_client or "")[:_MAX_CLIENT] or None,
             timed_out=False,

@@ -40,10 +40,14 @@ _INHERITED: Final = (
     # What the operator chose for the engine; none of these holds a secret.
     "LANDLOOM_CATALOG",
     "LANDLOOM_DIVISIONS",
+    "LANDLOOM_EXECUTOR",
     "LANDLOOM_MODELS",
+    "LANDLOOM_PRECISION",
+    "LANDLOOM_RUNTIME",
     "LANDLOOM_SHARD",
     "LANDLOOM_WORKERS",
     "NUMBA_CACHE_DIR",
+    "RAY_ADDRESS",
 )
 _CA_VARIABLES: Final = (
     "AWS_CA_BUNDLE",

@@ -9,12 +9,17 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response, status
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from landloom.server.accounts.auth import CallerOf
+from landloom.server.accounts.auth import having
+from landloom.server.accounts.keys import Caller
 from landloom.server.workflows.service import Workflows
 from landloom.wire.progress import ProgressEvent
 from landloom.wire.results import WorkflowView
 
 router = APIRouter(tags=["rasterflow"])
+
+type _Creator = Annotated[Caller, having("workflows:create")]
+type _Reader = Annotated[Caller, having("workflows:read")]
+type _Canceller = Annotated[Caller, having("workflows:cancel")]
 
 _PING_SECONDS = 10
 _MAX_SEQ_DIGITS = 18
@@ -34,7 +39,7 @@ class WorkflowList(BaseModel):
 )
 async def create_workflow(
     request: Request,
-    caller: CallerOf,
+    caller: _Creator,
     body: Annotated[Any, Body()],
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> WorkflowView:
@@ -44,7 +49,7 @@ async def create_workflow(
 
 @router.get("/rasterflow/runs", operation_id="listRasterflowRuns", summary="List raster workflows")
 async def list_workflows(
-    request: Request, caller: CallerOf, run_id: str | None = None
+    request: Request, caller: _Reader, run_id: str | None = None
 ) -> WorkflowList:
     """Return the organization's workflows, or those of one run."""
     return WorkflowList(items=await _workflows(request).list(caller, run_id=run_id or None))
@@ -55,7 +60,7 @@ async def list_workflows(
     operation_id="getRasterflowRun",
     summary="Read one raster workflow",
 )
-async def read_workflow(request: Request, caller: CallerOf, run_id: str) -> WorkflowView:
+async def read_workflow(request: Request, caller: _Reader, run_id: str) -> WorkflowView:
     """Return a workflow."""
     return await _workflows(request).get(caller, run_id)
 
@@ -66,7 +71,7 @@ async def read_workflow(request: Request, caller: CallerOf, run_id: str) -> Work
     summary="Ask for the end of a raster workflow",
     status_code=status.HTTP_204_NO_CONTENT,
 )
-async def cancel_workflow(request: Request, caller: CallerOf, run_id: str) -> Response:
+async def cancel_workflow(request: Request, caller: _Canceller, run_id: str) -> Response:
     """Ask for the end of a workflow; return at once."""
     await _workflows(request).cancel(caller, run_id)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
@@ -80,7 +85,7 @@ async def cancel_workflow(request: Request, caller: CallerOf, run_id: str) -> Re
 )
 async def follow_workflow(
     request: Request,
-    caller: CallerOf,
+    caller: _Reader,
     run_id: str,
     after: Annotated[int, Query(ge=-1)] = -1,
     last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,

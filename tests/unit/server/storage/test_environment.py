@@ -132,6 +132,11 @@ class TestJob:
             "HOME": "/home/x",
             "LANDLOOM_CATALOG": "/c.toml",
             "LANDLOOM_DIVISIONS": "/d.parquet",
+            "LANDLOOM_EXECUTOR": "ray",
+            "LANDLOOM_PRECISION": "bf16",
+            "LANDLOOM_RUNTIME": "torch",
+            "RAY_ADDRESS": "10.0.0.1:6379",
+            "RAY_AUTH_TOKEN": "no",
             "LANDLOOM_ADMIN_SECRET_KEY": "no",
             "AWS_SESSION_TOKEN": "no",
             "PYTHONHOME": "no",
@@ -142,6 +147,8 @@ class TestJob:
         assert job["LANDLOOM_CATALOG"] == "/c.toml"
         assert job["LANDLOOM_DIVISIONS"] == "/d.parquet"
         assert job["HOME"] == "/home/x"
+        assert (job["LANDLOOM_EXECUTOR"], job["RAY_ADDRESS"]) == ("ray", "10.0.0.1:6379")
+        assert (job["LANDLOOM_RUNTIME"], job["LANDLOOM_PRECISION"]) == ("torch", "bf16")
 
     def test_its_interpreter_comes_first_on_the_path(self, storage):
         job = self.job(storage, python=Path("/env/bin/python"), server_environment={"PATH": "/bin"})
