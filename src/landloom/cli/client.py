@@ -100,6 +100,26 @@ class ApiClient:
         """Ask for the end of a run; asking again changes nothing."""
         return self._object(self._repeat("POST", f"/runs/{run_id}/cancel"))
 
+    def keys(self, *, everybody: bool = False) -> list[dict[str, Any]]:
+        """Return the caller's API keys, or those of the whole organization."""
+        return self._list(self._get("/organization/apikeys" if everybody else "/apikey"))
+
+    def create_key(self, name: str, expires_at: str, owner: str | None = None) -> dict[str, Any]:
+        """Make an API key. It is asked for once: a second try could make a second key.
+
+        Raises:
+            LandloomError: What the server answered, or that it did not.
+        """
+        body = {"name": name, "expiresAt": expires_at} | ({"ownedById": owner} if owner else {})
+        try:
+            return self._object(self._send("POST", "/apikey", json=body))
+        except _Passing as passing:
+            raise passing.error from passing
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key; one that is revoked stays so."""
+        self._repeat("DELETE", f"/apikey/{key_id}")
+
     def _get(self, path: str, parameters: dict[str, Any] | None = None) -> httpx.Response:
         return self._repeat("GET", path, params=parameters)
 
@@ -130,11 +150,17 @@ class ApiClient:
         raise problem
 
     def _object(self, response: httpx.Response) -> dict[str, Any]:
+        return self._body(response, dict)
+
+    def _list(self, response: httpx.Response) -> list[dict[str, Any]]:
+        return self._body(response, list)
+
+    def _body[T](self, response: httpx.Response, kind: type[T]) -> T:
         try:
             found = response.json()
         except ValueError:
             found = None
-        if not isinstance(found, dict):
+        if not isinstance(found, kind):
             raise Unavailable(
                 f"What answers at {self.url} is not Landloom.",
                 suggestion="Check LANDLOOM_URL.",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landloom.cli import models, platform, runs
+from landloom.cli import keys, models, platform, runs
 from landloom.errors import LandloomError, SetupProblem
 
 EXIT_FAILED = 1
@@ -29,6 +29,7 @@ cli.command("run")(runs.run)
 cli.command("runs")(runs.runs)
 cli.command("logs")(runs.logs)
 cli.command("cancel")(runs.cancel)
+cli.add_typer(keys.cli, name="keys")
 cli.add_typer(models.cli, name="models")
 
 

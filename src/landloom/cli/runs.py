@@ -170,22 +170,15 @@ def _print_log(client: ApiClient, run_id: str, tail: int | None) -> int:
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from landloom.cli.table import print_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("ID", "NAME", "STATUS", "RUNTIME", "CREATED", "SECONDS"):
-        table.add_column(title, no_wrap=True)
+    rows = []
     for each in found:
-        payload = each.get("payload") or {}
-        cells = [each["id"], each["name"], each["status"], payload.get("runtime") or ""]
-        cells += [each["createTime"], _seconds(each)]
-        # Text, not markup: a name is nobody's formatting.
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    console = Console()
-    # A pipe has no width, and a cut id is of no use.
-    Console(width=None if console.is_terminal else 1000).print(table)
+        runtime = (each.get("payload") or {}).get("runtime") or ""
+        rows.append(
+            [each["id"], each["name"], each["status"], runtime, each["createTime"], _seconds(each)]
+        )
+    print_table(("ID", "NAME", "STATUS", "RUNTIME", "CREATED", "SECONDS"), rows)
 
 
 def _seconds(found: dict[str, Any]) -> str:
