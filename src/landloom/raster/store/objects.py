@@ -1,39 +1,35 @@
 """Where a URI's bytes live: `s3://`, `http(s)://`, `file://` and plain paths as obstore stores.
 
-A job's environment points every S3 client at the platform's own store, so the ambient endpoint
-cannot speak for all buckets. `resolve` decides bucket by bucket: the platform's buckets go to
-`AWS_ENDPOINT_URL` with the ambient keys, any other one is public data, read unsigned at AWS in the
-bucket's own region. Without `AWS_ENDPOINT_URL` the ordinary AWS chain applies to all.
+Which store a bucket is, and with whose keys it is read, `buckets` decides.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from queue import Full, Queue
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import HTTPStore, LocalStore, S3Store
+from obstore.store import HTTPStore, LocalStore
 
 from landloom.errors import InvalidInput, StoreProblem
+from landloom.raster.store.buckets import bucket_store, client_options, retry_config
 
-MANAGED_PATHS = ("USER_S3_PATH", "USER_S3_SHARED_PATH", "USER_WAREHOUSE_PATH")
-"""Variables whose value is an s3:// URI in a bucket of the platform."""
+PAYER_QUERY = "x-amz-request-payer=requester"
+"""Query of an s3:// URI whose reader agrees to pay: the name that S3 itself has for it in URLs."""
 
-MANAGED_BUCKETS = "LANDLOOM_MANAGED_BUCKETS"
-"""Variable with further buckets of the platform, separated by commas."""
+HELD_PIECES = 4
+"""Pieces of an object that wait to be sent."""
 
-REQUEST_TIMEOUT_SECONDS = 60
-CONNECT_TIMEOUT_SECONDS = 10
-MAX_RETRIES = 4
-RETRY_SECONDS = 90
+COPY_BYTES = 8 << 20
+"""What is held of an object while it is copied."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,18 @@ class ObjectLocation:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """What a listing says of an object."""
+
+    path: str
+    """Below the folder that was listed."""
+    size: int
+    """Bytes."""
+    etag: str
+    """Changes with the object's content; empty where the store has none."""
+
+
 def resolve(uri: str) -> ObjectLocation:
     """Return where `uri` lives.
 
@@ -64,7 +72,8 @@ def resolve(uri: str) -> ObjectLocation:
     parts = urlsplit(uri)
     scheme = parts.scheme if "://" in uri else "file"
     if scheme == "s3":
-        return ObjectLocation(_s3_store(parts.netloc), parts.path.lstrip("/"), uri)
+        payer = parts.query == PAYER_QUERY
+        return ObjectLocation(bucket_store(parts.netloc, payer), parts.path.lstrip("/"), uri)
     if scheme in {"http", "https"}:
         # A query (the signature of a presigned URL) rides on the root: the store keeps it.
         root = f"{scheme}://{parts.netloc}" + (f"?{parts.query}" if parts.query else "")
@@ -76,6 +85,13 @@ def resolve(uri: str) -> ObjectLocation:
         f"Cannot open {uri!r}: {scheme}:// is not a store.",
         suggestion="Use s3://, https://, http://, file:// or a path.",
     )
+
+
+def requester_pays(uri: str) -> str:
+    """Return an s3:// URI marked so that `resolve` agrees to pay for reading; others stay."""
+    if not uri.startswith("s3://") or uri.endswith(f"?{PAYER_QUERY}"):
+        return uri
+    return f"{uri}?{PAYER_QUERY}"
 
 
 def local_path(uri: str) -> Path | None:
@@ -101,12 +117,18 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, data: bytes | Iterable[bytes]) -> None:
     """Write a whole object; it appears at once or, if `data` raises, not at all.
 
+    `data` is drawn in the caller's thread and sent from another, so drawing it may read from a
+    store too.
+
     Raises:
         StoreProblem: It cannot be written after all retries.
     """
     location = resolve(uri)
     try:
-        obstore.put(location.store, location.path, data)
+        if isinstance(data, bytes):
+            obstore.put(location.store, location.path, data)
+        else:
+            _send(location, data)
     except (BaseError, OSError) as error:
         raise _problem("write", uri, error) from error
 
@@ -143,109 +165,101 @@ def list_objects(uri: str) -> Iterator[str]:
         raise _problem("list", uri, error) from error
 
 
-def managed_buckets() -> frozenset[str]:
-    """Return the buckets that the environment says are the platform's own."""
-    named = [part.strip() for part in os.environ.get(MANAGED_BUCKETS, "").split(",")]
-    paths = [os.environ.get(name, "") for name in MANAGED_PATHS]
-    named += [urlsplit(path).netloc for path in paths if path.startswith("s3://")]
-    return frozenset(filter(None, named))
+def describe_objects(uri: str) -> Iterator[ObjectEntry]:
+    """Yield what the store says of every object below `uri`, at any depth, in no order.
 
-
-def _s3_store(bucket: str) -> Any:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    if not endpoint:
-        return _ambient_store(bucket, _fingerprint())
-    if bucket in managed_buckets():
-        return _managed_store(bucket, endpoint, _fingerprint())
-    return _public_store(bucket)
-
-
-def _fingerprint() -> tuple[tuple[str, str], ...]:
-    """Return the AWS settings of now, so that a cached store never outlives its credentials."""
-    return tuple(sorted((key, value) for key, value in os.environ.items() if key[:4] == "AWS_"))
-
-
-@lru_cache(maxsize=64)
-def _managed_store(bucket: str, endpoint: str, settings: tuple[tuple[str, str], ...]) -> Any:
-    ambient = dict(settings)
-    return S3Store(
-        bucket,
-        endpoint=endpoint,
-        region=ambient.get("AWS_REGION") or ambient.get("AWS_DEFAULT_REGION") or "us-east-1",
-        virtual_hosted_style_request=False,
-        client_options=_client_options(allow_http=endpoint.startswith("http://")),
-        retry_config=_retry_config(),
-    )
-
-
-@lru_cache(maxsize=64)
-def _ambient_store(bucket: str, settings: tuple[tuple[str, str], ...]) -> Any:
-    del settings  # part of the cache key only: obstore reads the environment itself
-    return S3Store(bucket, client_options=_client_options(), retry_config=_retry_config())
-
-
-@lru_cache(maxsize=64)
-def _public_store(bucket: str) -> Any:
-    region = _bucket_region(bucket)
-    return S3Store(
-        bucket,
-        endpoint=f"https://s3.{region}.amazonaws.com",
-        region=region,
-        skip_signature=True,
-        virtual_hosted_style_request=False,
-        client_options=_client_options(),
-        retry_config=_retry_config(),
-    )
-
-
-@lru_cache(maxsize=64)
-def _bucket_region(bucket: str) -> str:
-    """Ask AWS where a bucket is: the answer carries its region even when it is a refusal."""
+    Raises:
+        StoreProblem: The store does not answer, or refuses.
+    """
+    location = resolve(uri.rstrip("/") + "/")
+    prefix = location.path.rstrip("/")
     try:
-        answer = httpx.head(f"https://s3.amazonaws.com/{bucket}", timeout=CONNECT_TIMEOUT_SECONDS)
-    except httpx.HTTPError as error:
-        raise StoreProblem(
-            f"Cannot find out the region of the public bucket {bucket!r}: {error}.",
-            suggestion=f"If it is a bucket of this platform, name it in {MANAGED_BUCKETS}.",
-        ) from error
-    region = answer.headers.get("x-amz-bucket-region")
-    if not region:
-        raise StoreProblem(
-            f"There is no bucket {bucket!r} on AWS (HTTP {answer.status_code}).",
-            suggestion=f"If it is a bucket of this platform, name it in {MANAGED_BUCKETS}.",
-        )
-    return str(region)
+        for page in obstore.list(location.store, prefix):
+            for entry in page:
+                below = entry["path"].removeprefix(prefix).lstrip("/")
+                yield ObjectEntry(below, int(entry["size"]), str(entry["e_tag"] or ""))
+    except (BaseError, OSError) as error:
+        raise _problem("list", uri, error) from error
+
+
+def copy_object(source: str, target: str) -> None:
+    """Copy an object's bytes as a stream; the copy appears at once or not at all.
+
+    Raises:
+        StoreProblem: It is not there, or cannot be read or written after all retries.
+    """
+    location = resolve(source)
+    try:
+        chunks = obstore.get(location.store, location.path).stream(COPY_BYTES)
+    except (BaseError, OSError) as error:
+        raise _problem("read", source, error) from error
+    write_bytes(target, (bytes(chunk) for chunk in chunks))
+
+
+def remove_objects(uri: str) -> None:
+    """Remove every object below `uri`, at any depth.
+
+    Raises:
+        StoreProblem: The store does not answer, or refuses.
+    """
+    location = resolve(uri.rstrip("/") + "/")
+    prefix = location.path.rstrip("/")
+    try:
+        for page in obstore.list(location.store, prefix):
+            obstore.delete(location.store, [entry["path"] for entry in page])
+    except (BaseError, OSError) as error:
+        raise _problem("remove", uri, error) from error
+
+
+class _Broken(Exception):
+    """What was to be written ended with an error."""
+
+
+def _send(location: ObjectLocation, data: Iterable[bytes]) -> None:
+    """Write an object from pieces as they come.
+
+    obstore runs an iterable inside its own event loop, where any further call of it panics. So the
+    pieces go through a queue to a thread that does nothing else.
+    """
+    queue: Queue[bytes | _Broken | None] = Queue(HELD_PIECES)
+
+    def pieces() -> Iterator[bytes]:
+        while (piece := queue.get()) is not None:
+            if isinstance(piece, _Broken):
+                raise piece
+            yield piece
+
+    with ThreadPoolExecutor(1, thread_name_prefix="send") as sender:
+        sent = sender.submit(obstore.put, location.store, location.path, pieces())
+        try:
+            for piece in data:
+                if not _offer(queue, piece, sent):
+                    break
+        except BaseException:
+            _offer(queue, _Broken(), sent)
+            raise
+        _offer(queue, None, sent)
+        sent.result()
+
+
+def _offer(queue: Queue[Any], piece: bytes | _Broken | None, sent: Future[Any]) -> bool:
+    """Hand a piece over as soon as there is room; return False if nobody takes it any more."""
+    while not sent.done():
+        with suppress(Full):
+            queue.put(piece, timeout=0.1)
+            return True
+    return False
 
 
 @lru_cache(maxsize=64)
 def _http_store(root: str) -> Any:
-    options = _client_options(allow_http=root.startswith("http://"))
-    return HTTPStore(root, client_options=options, retry_config=_retry_config())
+    options = client_options(allow_http=root.startswith("http://"))
+    return HTTPStore(root, client_options=options, retry_config=retry_config())
 
 
 @lru_cache(maxsize=1)
 def _local_store() -> Any:
     return LocalStore(prefix="/", mkdir=True)
-
-
-def _client_options(*, allow_http: bool = False) -> Any:
-    return {
-        "allow_http": allow_http,
-        "timeout": timedelta(seconds=REQUEST_TIMEOUT_SECONDS),
-        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_SECONDS),
-    }
-
-
-def _retry_config() -> Any:
-    return {
-        "max_retries": MAX_RETRIES,
-        "retry_timeout": timedelta(seconds=RETRY_SECONDS),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=200),
-            "max_backoff": timedelta(seconds=8),
-            "base": 2,
-        },
-    }
 
 
 def _problem(verb: str, uri: str, error: Exception) -> StoreProblem:

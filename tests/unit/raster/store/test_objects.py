@@ -7,7 +7,7 @@ import pytest
 from tests.engine.stac_api import send, serve_files
 
 from landloom.errors import InvalidInput, StoreProblem
-from landloom.raster.store import objects
+from landloom.raster.store import buckets, objects
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def s3(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    for name in [name for name in objects.os.environ if name.startswith(("AWS_", "USER_"))]:
+    for name in [name for name in buckets.os.environ if name.startswith(("AWS_", "USER_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
@@ -52,18 +52,39 @@ class TestBuckets:
         assert "Credential=another/" in s3[1][1]
 
     def test_further_managed_buckets_are_named_by_a_variable(self, s3, monkeypatch):
-        monkeypatch.setenv(objects.MANAGED_BUCKETS, "archive, cold")
-        assert objects.managed_buckets() == {"landloom", "archive", "cold"}
+        monkeypatch.setenv(buckets.MANAGED_BUCKETS, "archive, cold")
+        assert buckets.managed_buckets() == {"landloom", "archive", "cold"}
         objects.read_bytes("s3://cold/a")
         assert s3[0][0] == "/cold/a"
 
     @pytest.mark.usefixtures("s3")
     def test_any_other_bucket_is_public_and_unsigned_in_its_own_region(self, monkeypatch):
-        monkeypatch.setattr(objects, "_bucket_region", lambda _: "us-west-2")
+        monkeypatch.setattr(buckets, "_bucket_region", lambda _: "us-west-2")
         store = objects.resolve("s3://sentinel-cogs-of-a-test/a/b.tif").store
         assert store.config["endpoint"] == "https://s3.us-west-2.amazonaws.com"
         assert store.config["skip_signature"] == "true"
-        objects._public_store.cache_clear()
+        buckets._public_store.cache_clear()
+
+    def test_a_bucket_whose_readers_pay_is_told_so(self, s3):
+        uri = objects.requester_pays("s3://landloom/a.tif")
+        assert objects.requester_pays(uri) == uri
+        assert objects.read_bytes(uri) == b"bytes"
+        assert s3[0][0] == "/landloom/a.tif"
+        assert objects.resolve(uri).store.config["request_payer"] == "true"
+        assert objects.requester_pays("https://data.test/a.tif") == "https://data.test/a.tif"
+
+    @pytest.mark.usefixtures("s3")
+    def test_to_pay_elsewhere_takes_keys_of_ones_own(self, monkeypatch):
+        monkeypatch.setattr(buckets, "_bucket_region", lambda _: "us-west-2")
+        uri = objects.requester_pays("s3://naip-of-a-test/a.tif")
+        with pytest.raises(StoreProblem, match="LANDLOOM_AWS_ACCESS_KEY_ID"):
+            objects.resolve(uri)
+        monkeypatch.setenv("LANDLOOM_AWS_ACCESS_KEY_ID", "mine")
+        monkeypatch.setenv("LANDLOOM_AWS_SECRET_ACCESS_KEY", "own")
+        config = objects.resolve(uri).store.config
+        assert config["access_key_id"] == "mine"
+        assert config["request_payer"] == "true"
+        assert config["endpoint"] == "https://s3.us-west-2.amazonaws.com"
 
     def test_without_an_endpoint_the_ordinary_chain_applies(self, s3, monkeypatch):
         monkeypatch.delenv("AWS_ENDPOINT_URL")
