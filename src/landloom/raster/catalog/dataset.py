@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from landloom.errors import CatalogProblem, InvalidInput
 from landloom.raster.catalog.section import Section
+from landloom.raster.grid import UtmDatum
+from landloom.raster.stac.query import Query
 from landloom.wire.enums import ResamplingMethod
 
 DAYS_OF_YEAR = (1, 366)
@@ -20,15 +24,28 @@ type Dtype = Literal["float32", "uint8"]
 """Type of a store's pixels: with NaN, or with 0, where there is no value."""
 
 
+type SourceKind = Literal["stac_api", "static", "stac_geoparquet", "gti"]
+"""A STAC API; a static catalogue (a catalog.json, collection.json or ItemCollection); a GeoParquet
+of STAC items; or a GeoParquet tile index of rasters, as GDAL calls it (GTI)."""
+
+KINDS: tuple[SourceKind, ...] = ("stac_api", "static", "stac_geoparquet", "gti")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where scenes are found."""
 
-    kind: Literal["stac_api", "static"]
-    """A STAC API, or a static catalogue: a catalog.json, collection.json or ItemCollection."""
+    kind: SourceKind
     href: str
+    """A GeoParquet may be a file or a folder of parts."""
     collection: str | None
-    """The collection to search; None takes every item of a static catalogue."""
+    """The collection to search; None takes every item, but an API must be told."""
+    location_field: str = "location"
+    """Column of a tile index with each raster's URL."""
+    time_column: str | None = None
+    """Column of a tile index with each raster's time: timestamps, dates or years."""
+    requester_pays: bool = False
+    """Whether rasters lie in buckets whose readers pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,8 @@ class Band:
     label: str
     names: tuple[str, ...]
     """Asset keys or eo common names in order of preference, e.g. `("blue", "B02")`."""
+    band: int = 0
+    """Which sample of the asset's file, from 0; a catalogue file counts from 1, as GDAL does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,10 @@ class Dataset:
     dtype: Dtype
     resampling: ResamplingMethod = ResamplingMethod.BILINEAR
     """How a scene on another grid is brought to the output's."""
+    query: str | None = None
+    """Which items count, by their properties (of a tile index: by its columns); see `Query`."""
+    datum: UtmDatum = "WGS84"
+    """Of the imagery's own UTM zones, which are the output's where a request names no CRS."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -121,53 +144,86 @@ def read_dataset(name: str, section: Section) -> Dataset:
     """
     section.optional_text("about")
     mask = section.optional_section("mask")
-    radiometry = section.choice("radiometry", ("none", "sentinel2_l2a"), "none")
     dataset = Dataset(
         name=name,
         prefix=section.text("prefix", name.lower()),
         source=_read_source(section.section("source")),
-        bands=_read_bands(section),
+        bands=_read_bands(section.section("bands")),
         resolution=section.number("resolution"),
         nodata=section.optional_number("nodata"),
-        radiometry=cast("Literal['none', 'sentinel2_l2a']", radiometry),
+        radiometry=_choice(section, "radiometry", ("none", "sentinel2_l2a")),
         mask=None if mask is None else _read_mask(mask),
         max_cloud_cover=section.number("max_cloud_cover", 75.0),
         max_scenes=section.integer("max_scenes", 0),
         windows=tuple(_read_row(row) for row in section.sections("windows")),
-        reducer=cast("Reducer", section.choice("reducer", ("median", "last"), "median")),
+        reducer=_choice(section, "reducer", ("median", "last")),
         count_band=section.optional_text("count_band"),
-        dtype=cast("Dtype", section.choice("dtype", ("float32", "uint8"), "float32")),
+        dtype=_choice(section, "dtype", ("float32", "uint8")),
         resampling=ResamplingMethod(
             section.choice("resampling", tuple(ResamplingMethod), ResamplingMethod.BILINEAR)
         ),
+        query=_read_query(section),
+        datum=_choice(section, "datum", ("WGS84", "NAD83")),
     )
     section.close()
     if dataset.resolution <= 0:
         raise section.problem("resolution", "must be more than 0 metres")
     if len(set(dataset.labels)) != len(dataset.labels):
         raise section.problem("bands", "and count_band must have labels that differ")
+    if dataset.dtype == "uint8" and dataset.nodata != 0:
+        raise section.problem("nodata", "must be 0 where dtype is uint8: stores of bytes are so")
     return dataset
 
 
+def _choice[T: str](section: Section, key: str, choices: tuple[T, ...]) -> T:
+    """Return one of `choices`; the first one stands for a missing key."""
+    return cast("T", section.choice(key, choices, choices[0]))
+
+
 def _read_source(section: Section) -> Source:
-    kind = section.choice("kind", ("stac_api", "static"))
     source = Source(
-        cast("Literal['stac_api', 'static']", kind),
-        section.text("href"),
-        section.optional_text("collection"),
+        kind=cast("SourceKind", section.choice("kind", KINDS)),
+        href=section.text("href"),
+        collection=section.optional_text("collection"),
+        location_field=section.text("location_field", "location"),
+        time_column=section.optional_text("time_column"),
+        requester_pays=section.flag("requester_pays", default=False),
     )
     section.close()
-    if kind == "stac_api" and source.collection is None:
+    if source.kind == "stac_api" and source.collection is None:
         raise section.problem("collection", "is missing: a STAC API holds many")
+    if source.kind == "gti" and source.time_column is None:
+        raise section.problem("time_column", "is missing: a dataset is searched by time")
     return source
 
 
+def _read_query(section: Section) -> str | None:
+    text = section.optional_text("query")
+    if text is not None:
+        try:
+            Query.parse(text)
+        except InvalidInput as error:
+            raise CatalogProblem(f"{section.origin}: {error}") from error
+    return text
+
+
 def _read_bands(section: Section) -> tuple[Band, ...]:
-    table = section.section("bands")
-    bands = tuple(Band(label, table.texts(label)) for label in table.table)
+    """Return the bands: each a list of asset names, or a table of `assets` and a `band` number."""
+    bands = tuple(
+        _read_band(label, section.section(label))
+        if isinstance(names, Mapping)
+        else Band(label, section.texts(label))
+        for label, names in section.table.items()
+    )
     if not bands:
-        raise section.problem("bands", "is empty")
+        raise CatalogProblem(f"{section.origin} is empty.")
     return bands
+
+
+def _read_band(label: str, section: Section) -> Band:
+    band = Band(label, section.texts("assets"), section.integer("band", 1, minimum=1) - 1)
+    section.close()
+    return band
 
 
 def _read_mask(section: Section) -> MaskRule:

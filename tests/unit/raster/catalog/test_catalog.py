@@ -4,6 +4,8 @@ import pytest
 
 from landloom.errors import CatalogProblem
 from landloom.raster.catalog import load_catalog
+from landloom.raster.stac.query import Query
+from landloom.wire.enums import DatasetEnum
 
 OVERLAY = """
 [datasets.S2_MED_PLANTING]
@@ -49,6 +51,39 @@ class TestBuiltIn:
             "s2med_harvest:B02", "s2med_harvest:B03", "s2med_harvest:B04", "s2med_harvest:B08",
             "s2med_harvest:N_VALID_PIXELS",
         )  # fmt: skip
+
+    def test_all_bands_are_the_twelve_of_l2a(self):
+        dataset = load_catalog().dataset("S2_MED_WINDOWED_PIXEL_ALL_BANDS")
+        assert [band.names[-1] for band in dataset.bands] == [
+            "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12",
+        ]  # fmt: skip
+        assert dataset.resolution == 10
+        assert dataset.season(48.0) == (1, 366)
+        assert dataset.radiometry == "sentinel2_l2a"
+
+    @pytest.mark.parametrize(
+        ("name", "gsd", "metres"),
+        [("NAIP_30CM", 0.3, 0.3), ("NAIP_60CM", 0.6, 0.6), ("NAIP_1M", 1, 1.0)],
+    )
+    def test_aerial_images_of_one_resolution(self, name, gsd, metres):
+        catalog = load_catalog()
+        dataset = catalog.dataset(name)
+        assert dataset.resolution == metres
+        assert dataset.labels == tuple(
+            f"{name.lower()}:{band}" for band in ("red", "green", "blue", "nir")
+        )
+        assert [(band.names, band.band) for band in dataset.bands] == [
+            (("image",), number) for number in range(4)
+        ]
+        assert (dataset.dtype, dataset.nodata, dataset.reducer) == ("uint8", 0, "last")
+        assert dataset.mask is None
+        others = [each for each in catalog.datasets.values() if each.prefix.startswith("naip")]
+        taken = [each.name for each in others if Query.parse(each.query).holds({"gsd": gsd})]
+        assert taken == [name]
+        assert not Query.parse(dataset.query).holds({})
+
+    def test_every_public_dataset_is_there(self):
+        assert {load_catalog().dataset(each).prefix for each in DatasetEnum} == set(DatasetEnum)
 
     def test_scene_classes_that_are_dropped(self):
         mask = load_catalog().dataset("S2_MED_PLANTING").mask
@@ -106,6 +141,10 @@ class TestOverlay:
         ("[datasets.S2_MED_PLANTING]\nmask = { assets = ['A'] }", "mask: drop or keep"),
         ("[datasets.S2_MED_PLANTING]\nsource = { kind = 'ftp', href = 'x' }", "kind is 'ftp'"),
         ("[datasets.Y]\nextends = 'NOPE'", "extends 'NOPE'"),
+        ("[datasets.S2_MED_PLANTING]\ndtype = 'uint8'\nnodata = 255", "nodata must be 0"),
+        ("[datasets.NAIP_60CM]\nquery = 'open()'", r"NAIP_60CM: .*may not use open\(\)"),
+        ("[datasets.NAIP_60CM.bands]\nred = { assets = ['a'], band = 0 }", "bands.red: band must"),
+        ("[datasets.NAIP_60CM]\nsource = { kind = 'gti', href = 'x' }", "time_column is missing"),
         ("[recipes.FTW]\nclip_size = 128", "clip_size 128 leaves nothing"),
         ("[recipes.FTW]\nfeatures = ['a:B02']", "features names 'a:B02'"),
         ("[recipes.FTW]\nactor = 'GUESS'", "GUESS"),
