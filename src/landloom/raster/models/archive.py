@@ -1,19 +1,18 @@
-"""Open a `.pt2` archive: exported programs, and what the file says of itself.
+"""Open a `.pt2` archive: programs, compiled packages, and what the file says of itself.
 
-A `.pt2` is a zip that `package_pt2` wrote. Ours holds a program `model` and perhaps one
-`transforms`, and may hold an extra file `mlm-metadata` (YAML properties of the STAC extension
-"Machine Learning Model"). Model files are code: they are loaded in a workload, never in the API's
-process, and pickles in them may hold tensors only.
+A `.pt2` is a zip that `package_pt2` wrote. Ours holds `model` and perhaps `transforms`, each as an
+exported program or as an AOTInductor package, and may hold extra files, among them `mlm-metadata`.
+Model files are code: they are loaded in a workload, never in the API's process. Pickles in them may
+hold tensors only; an AOTInductor package is machine code, and is as trusted as who made it.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from torch.export.pt2_archive._package import load_pt2
 from torch.export.pt2_archive.constants import ARCHIVE_VERSION_VALUE
 
 from landloom.errors import ModelRejected
+from landloom.raster.models.package import check_packages
 from landloom.raster.models.registry import ModelFile
 
 MODEL, TRANSFORMS = "model", "transforms"
@@ -44,13 +44,16 @@ class Archive:
     """The text of `mlm-metadata`."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """The texts of all extra files, by name."""
+    packages: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """AOTInductor packages, loaded; each is called as a module is."""
 
 
 def open_archive(file: ModelFile) -> Archive:
-    """Load the programs of an archive, on the CPU.
+    """Load what an archive holds; programs on the CPU, packages where they were compiled for.
 
     Raises:
-        ModelRejected: It is not an archive that this torch can load, or it has no `model`.
+        ModelRejected: It is not an archive that this torch can load, it was compiled for another
+            machine, or it has no `model`.
     """
     version = _version(file)
     if version != ARCHIVE_VERSION_VALUE:
@@ -59,6 +62,7 @@ def open_archive(file: ModelFile) -> Archive:
             f" version {ARCHIVE_VERSION_VALUE}.",
             suggestion="Export the model anew with the torch of this machine.",
         )
+    check_packages(file)
     try:
         with _tensors_only(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,14 +75,19 @@ def open_archive(file: ModelFile) -> Archive:
             suggestion="Export the model anew with the torch of this machine, without custom"
             " objects.",
         ) from error
-    if MODEL not in contents.exported_programs:
+    if MODEL not in {*contents.exported_programs, *contents.aoti_runners}:
         found = ", ".join(sorted([*contents.exported_programs, *contents.aoti_runners])) or "none"
         raise ModelRejected(
-            f"{file.name} holds no exported program 'model'; it holds {found}.",
+            f"{file.name} holds no program 'model'; it holds {found}.",
             suggestion="Package it with package_pt2(file, exported_programs={'model': ...}).",
         )
     extra = {name.rsplit("/", 1)[-1]: text for name, text in contents.extra_files.items()}
-    return Archive(contents.exported_programs, version, extra.get("mlm-metadata"), extra)
+    packages = {
+        name: package
+        for name, package in contents.aoti_runners.items()
+        if name not in contents.exported_programs
+    }
+    return Archive(contents.exported_programs, version, extra.get("mlm-metadata"), extra, packages)
 
 
 def _version(file: ModelFile) -> str:
@@ -111,33 +120,3 @@ def _tensors_only() -> Iterator[None]:
                 del os.environ[WEIGHTS_ONLY]
             else:
                 os.environ[WEIGHTS_ONLY] = before
-
-
-def metadata_counts(text: str | None) -> tuple[int | None, int | None]:
-    """Return how many input bands and output classes `mlm-metadata` names; None if it is silent."""
-    properties = _parse(text)
-    return (
-        _length(properties, "mlm:input", "bands"),
-        _length(properties, "mlm:output", "classification:classes"),
-    )
-
-
-def _parse(text: str | None) -> dict[str, Any]:
-    if not text:
-        return {}
-    try:
-        yaml: Any = importlib.import_module("yaml")
-        loaded = yaml.safe_load(text)
-    except Exception:  # noqa: BLE001 - metadata only confirm what the programs' own sizes say
-        return {}
-    properties = loaded.get("properties", loaded) if isinstance(loaded, dict) else {}
-    return properties if isinstance(properties, dict) else {}
-
-
-def _length(properties: dict[str, Any], key: str, member: str) -> int | None:
-    value = properties.get(key, properties.get(key.removeprefix("mlm:")))
-    first = value[0] if isinstance(value, list) and value else value
-    if not isinstance(first, dict):
-        return None
-    items = first.get(member, first.get(member.rsplit(":", maxsplit=1)[-1]))
-    return len(items) if isinstance(items, list) and items else None

@@ -1,52 +1,70 @@
-"""A loaded model: checked against what a request wants of it, and run on patches."""
+"""A loaded model: checked against what a request wants of it, and run on patches.
+
+Nothing here imports torch before it must: a model that an earlier start compiled runs without.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.export import ExportedProgram
-from torch.export.passes import move_to_device_pass
 
 from landloom.errors import ModelRejected
-from landloom.raster.models.archive import MODEL, TRANSFORMS, metadata_counts, open_archive
-from landloom.raster.models.precision import is_half, widen
-from landloom.raster.models.program import Signature, signature_of
+from landloom.raster.models.card import Card
+from landloom.raster.models.compiled import CompiledFolder, versions
+from landloom.raster.models.metadata import metadata_counts
+from landloom.raster.models.options import ModelOptions
+from landloom.raster.models.program import Signature
 from landloom.raster.models.registry import ModelFile
+from landloom.raster.models.runtimes import Runtime, Wanted, choose
 from landloom.wire.enums import MosaicToMosaicActorEnum
 from landloom.wire.requests import Inference
 
+if TYPE_CHECKING:
+    from landloom.raster.models.archive import Archive
+
 log = logging.getLogger(__name__)
-
-CPU_BATCH_PIXELS = 4 * 256 * 256
-"""Pixels of one batch on a CPU. Batches of four 256 px patches kept two cores busy; a larger one
-only needs more memory, about 1 GB per 256 px patch for the larger segmentation networks."""
-
-LAYOUT_TOLERANCE = 1e-4
-"""Share of the largest output by which channels-last may differ to be taken as equal: it is a
-quarter faster for convolutions, but an exported graph may have its layout baked in."""
-
-type Step = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model archive in memory."""
+    """A model archive, ready to be placed."""
 
     file: ModelFile
-    programs: dict[str, ExportedProgram]
-    signatures: dict[str, Signature]
-    version: str
-    """Of the archive."""
-    metadata: str | None
+    card: Card
     device: str
     """`cpu` or `cuda`: where it will be tried."""
+    options: ModelOptions = field(default_factory=ModelOptions)
+    folder: CompiledFolder | None = None
+    """Where its compiled forms are kept; None keeps none."""
     notes: tuple[str, ...] = ()
     """What the user should know about how it was loaded."""
+    _opened: list[Archive] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def version(self) -> str:
+        """Version of the archive's format."""
+        return self.card.version
+
+    @property
+    def metadata(self) -> str | None:
+        """The text of `mlm-metadata`."""
+        return self.card.metadata
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """Sizes of `model`, and of `transforms` if there is one."""
+        return dict(self.card.signatures)
+
+    def archive(self) -> Archive:
+        """Return the open archive; the first call opens it."""
+        if not self._opened:
+            self._opened.append(_open(self.file))
+        return self._opened[0]
 
     def check(self, inference: Inference, steps: int | None = None) -> None:
         """Compare the model with a request, by the sizes noted in the file: nothing is run.
@@ -59,10 +77,10 @@ class Model:
         Raises:
             ModelRejected: A count or size differs; the message names both.
         """
-        first = self.signatures[TRANSFORMS if TRANSFORMS in self.signatures else MODEL]
+        first = self.card.first
         wanted = len(inference.features) * (steps or _steps_of(first, inference))
         self._expect("input channels", first.input[1], wanted, "features")
-        last = self.signatures[MODEL]
+        last = self.card.signatures["model"]
         self._expect("output channels", last.output[1], len(inference.labels), "labels")
         bands, classes = metadata_counts(self.metadata)
         self._expect("input bands in its metadata", bands, wanted, "features")
@@ -77,43 +95,36 @@ class Model:
             ModelRejected: `check` does, or the model fails on a patch of the asked size.
         """
         self.check(inference, steps)
-        batch = self._batch(inference)
-        shape = (batch, len(inference.features) * steps, *(inference.patch_size,) * 2)
-        notes = list(self.notes)
-        runner = None
-        if self.device != "cpu":
-            try:
-                runner = _tried(self.programs, self.device, shape)
-            except Exception as error:  # noqa: BLE001 - a graph bound to the CPU fails in any way
-                reason = str(error).strip().splitlines()[0]
-                notes.append(f"{self.file.name} does not run on {self.device}: {reason}")
-                batch = self._batch(inference, "cpu")
-                shape = (batch, *shape[1:])
-        if runner is None:
-            try:
-                runner = _tried(self.programs, "cpu", shape)
-            except Exception as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ModelRejected(
-                    f"{self.file.name} fails on a batch of shape {shape}: {reason}",
-                    suggestion="Check patch_size, features and the model's export.",
-                ) from error
-        found = runner(np.zeros(shape, np.float32)).shape
-        if found != (batch, len(inference.labels), *shape[2:]):
+        wanted = self._wanted(inference, steps)
+        name = self.file.name
+        runtime, notes = choose(name, self.card, self.archive, wanted, self.folder)
+        size = (inference.patch_size,) * 2
+        if runtime.gives != (runtime.takes[0], len(inference.labels), *size):
             raise ModelRejected(
-                f"{self.file.name} turns {shape} into {found}.",
+                f"{name} turns {runtime.takes} into {runtime.gives}.",
                 suggestion=f"It should give {len(inference.labels)} channels, one per label.",
             )
-        return Runner(batch, shape[1:], runner, tuple(notes))
+        if self.card.sizes_unsaid:
+            notes.append(
+                f"{name} is machine code and nothing in it says what it takes: that"
+                f" {wanted.channels} channels are right is taken on trust."
+            )
+        log.info("%s runs by %s, %d patches at a time", name, runtime.name, runtime.takes[0])
+        self._opened.clear()  # the runtime holds what it needs
+        return Runner(runtime, (*self.notes, *notes))
 
-    def _batch(self, inference: Inference, device: str | None = None) -> int:
-        """Return the one batch size: within what was asked, the machine and the export allow."""
-        batch = inference.max_batch_size
-        if (device or self.device) == "cpu":
-            batch = min(batch, max(1, CPU_BATCH_PIXELS // inference.patch_size**2))
-        for signature in self.signatures.values():
-            batch = min(batch, signature.largest_batch or batch)
-        return max(batch, *(each.smallest_batch for each in self.signatures.values()))
+    def _wanted(self, inference: Inference, steps: int) -> Wanted:
+        largest = inference.max_batch_size
+        for signature in self.card.signatures.values():
+            largest = min(largest, signature.largest_batch or largest)
+        return Wanted(
+            channels=len(inference.features) * steps,
+            patch=inference.patch_size,
+            smallest_batch=max(each.smallest_batch for each in self.card.signatures.values()),
+            largest_batch=largest,
+            device=self.device,
+            options=self.options,
+        )
 
     def _expect(self, what: str, found: int | None, wanted: int, field: str) -> None:
         if found is not None and found != wanted:
@@ -128,50 +139,103 @@ class Model:
 class Runner:
     """A model ready to run. Every batch has one shape, so that results never depend on batching."""
 
-    batch: int
-    patch_shape: tuple[int, ...]
-    """(channel, y, x) of one patch."""
-    _run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    runtime: Runtime
     notes: tuple[str, ...]
+    """What the user should know about how the model is run."""
+
+    @property
+    def batch(self) -> int:
+        """Patches in each batch."""
+        return self.runtime.takes[0]
+
+    @property
+    def streams(self) -> int:
+        """How many batches at once keep the device busy."""
+        return self.runtime.streams
 
     def run(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run up to `batch` patches, finite float32 (n, channel, y, x).
+        """Run patches, finite float32 (n, channel, y, x), in batches; threads may call at once.
 
         Returns:
             float32 (n, K, y, x) of the same y, x: raw model output, resized if the model resizes.
+
+        Raises:
+            Cancelled: `stop` was called.
         """
+        parts = [
+            self._batch(patches[at : at + self.batch]) for at in range(0, len(patches), self.batch)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _batch(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         count = len(patches)
-        if count < self.batch:
-            padding = np.zeros((self.batch - count, *self.patch_shape), np.float32)
-            patches = np.concatenate([patches, padding])
-        return self._run(patches)[:count]
+        if count == self.batch:
+            return self.runtime.run(np.ascontiguousarray(patches))
+        full = np.zeros(self.runtime.takes, np.float32)
+        full[:count] = patches
+        return self.runtime.run(full)[:count]
+
+    def stop(self) -> None:
+        """End the batches at work, where the runtime can; none begins after it."""
+        self.runtime.stop()
 
 
-def load_model(file: ModelFile, device: str = "cpu", threads: int | None = None) -> Model:
+def load_model(
+    file: ModelFile,
+    device: str = "cpu",
+    *,
+    options: ModelOptions | None = None,
+    models: Path | None = None,
+) -> Model:
     """Load a model archive.
 
     Args:
         file: See `resolve_model`.
         device: `cpu`, or `cuda` to run there if there is one.
-        threads: Cores that torch may use in this process; None leaves that to torch.
+        options: How the machine wants models run; None is its environment's say.
+        models: The models folder, where compiled forms are kept; None keeps none.
 
     Raises:
         ModelRejected: The file cannot be used.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    archive = open_archive(file)
-    programs = {
-        name: program for name, program in archive.programs.items() if name in (MODEL, TRANSFORMS)
-    }
-    signatures = {name: signature_of(name, program) for name, program in programs.items()}
-    wanted = torch.device(device).type if device else "cpu"
-    notes: tuple[str, ...] = ()
-    if wanted == "cuda" and not torch.cuda.is_available():
-        notes = ("There is no CUDA device here: the model runs on the CPU.",)
-        log.warning(notes[0])
-        wanted = "cpu"
-    return Model(file, programs, signatures, archive.version, archive.metadata, wanted, notes)
+    folder = CompiledFolder.of(models, file) if models else None
+    archives: list[Archive] = []
+    card = _card(file, folder, archives)
+    wanted, notes = _device(device)
+    said = options or ModelOptions.from_environment()
+    return Model(file, card, wanted, said, folder, notes, archives)
+
+
+def _card(file: ModelFile, folder: CompiledFolder | None, archives: list[Archive]) -> Card:
+    """Return a file's card: the one kept, or that of the archive, which then is open."""
+    key = f"card, {versions('torch')}"
+    kept = folder.note(key) if folder else None
+    if kept is not None:
+        return Card.from_json(kept)
+    archives.append(_open(file))
+    card = Card.of(archives[0])
+    if folder and not card.compiled:  # machine code is held against the machine at every start
+        folder.keep_note(key, card.to_json())
+    return card
+
+
+def _open(file: ModelFile) -> Archive:
+    from landloom.raster.models.archive import open_archive  # noqa: PLC0415 - imports torch
+
+    return open_archive(file)
+
+
+def _device(wanted: str) -> tuple[str, tuple[str, ...]]:
+    """Return the kind of device to try, and what to say if it is not the wanted one."""
+    if wanted in {"", "cpu"}:
+        return "cpu", ()
+    import torch  # noqa: PLC0415 - a CPU may do without
+
+    if torch.cuda.is_available():
+        return torch.device(wanted).type, ()
+    note = "There is no CUDA device here: the model runs on the CPU."
+    log.warning(note)
+    return "cpu", (note,)
 
 
 def _steps_of(first: Signature, inference: Inference) -> int:
@@ -180,66 +244,3 @@ def _steps_of(first: Signature, inference: Inference) -> int:
     if inference.actor is not changes:
         return 1
     return max(2, (first.input[1] or 0) // len(inference.features))
-
-
-def _tried(
-    programs: dict[str, ExportedProgram], device: str, shape: tuple[int, ...]
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Place the programs on a device, choose a memory layout, return the whole way of a batch."""
-    if device != "cpu":
-        # Results must agree with other machines to 1e-5, which TensorFloat-32 does not.
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        programs = {
-            name: move_to_device_pass(program, device) for name, program in programs.items()
-        }
-    modules = {name: program.module() for name, program in programs.items()}
-    for name, module in modules.items():
-        if device == "cpu" and is_half(programs[name]):
-            widen(module)
-    generator = torch.Generator().manual_seed(0)
-    sample = torch.rand(shape, generator=generator).mul(3000).to(device)  # like reflectances
-    with torch.inference_mode():
-        reference = _pass(modules, sample)
-        layout = torch.contiguous_format
-        if _equal_in_channels_last(modules, sample, reference):
-            layout = torch.channels_last
-
-    def run(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            given = torch.from_numpy(patches).to(device).contiguous(memory_format=layout)
-            found = _pass(modules, given)
-            result: NDArray[np.float32] = found.to("cpu", torch.float32).contiguous().numpy()
-            return result
-
-    return run
-
-
-def _equal_in_channels_last(
-    modules: Mapping[str, torch.nn.Module], sample: torch.Tensor, reference: torch.Tensor
-) -> bool:
-    """Turn the weights to channels-last; turn them back if the output is not the same."""
-    try:
-        for module in modules.values():
-            module.to(memory_format=torch.channels_last)
-        found = _pass(modules, sample.contiguous(memory_format=torch.channels_last))
-        difference = (found - reference).abs().max()
-        if bool(difference <= LAYOUT_TOLERANCE * reference.abs().max()):
-            return True
-    except RuntimeError:  # a view that needs the old layout
-        pass
-    for module in modules.values():
-        module.to(memory_format=torch.contiguous_format)
-    return False
-
-
-def _pass(modules: Mapping[str, torch.nn.Module], batch: torch.Tensor) -> torch.Tensor:
-    """Transform, run, and bring the output back to the size of the patch."""
-    found = modules[TRANSFORMS](batch) if TRANSFORMS in modules else batch
-    found = modules[MODEL](found).float()
-    if found.shape[2:] != batch.shape[2:]:
-        found = torch.nn.functional.interpolate(
-            found, size=batch.shape[2:], mode="bilinear", align_corners=False
-        )
-    assert isinstance(found, torch.Tensor)  # noqa: S101 - the module is untyped
-    return found

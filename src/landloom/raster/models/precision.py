@@ -13,13 +13,13 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-HALF = torch.float16
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def is_half(program: ExportedProgram) -> bool:
     """Return whether any weight was in half precision at export, whatever became of it since."""
     weights = (node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder")
-    return any(getattr(weight, "dtype", None) is HALF for weight in weights)
+    return any(getattr(weight, "dtype", None) in HALVES for weight in weights)
 
 
 def widen(module: GraphModule) -> None:
@@ -28,7 +28,7 @@ def widen(module: GraphModule) -> None:
         if isinstance(part, GraphModule):
             _widen_casts(part)
     for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.dtype is HALF:
+        if tensor.dtype in HALVES:
             tensor.data = tensor.data.float()
 
 
@@ -43,4 +43,4 @@ def _widen_casts(module: GraphModule) -> None:
 
 
 def _widened(value: Any) -> Any:
-    return torch.float32 if value is HALF else value
+    return torch.float32 if value in HALVES else value

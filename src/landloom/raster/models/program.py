@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from torch.export import ExportedProgram
+from typing import TYPE_CHECKING, Any
 
 from landloom.errors import ModelRejected
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 AXES = 4
 """Batch, channel, y, x."""
@@ -53,14 +54,6 @@ def signature_of(name: str, program: ExportedProgram) -> Signature:
     return Signature(_shape(inputs[0]), _shape(outputs[0]), smallest, largest)
 
 
-def _is_one_image(values: list[Any]) -> bool:
-    return len(values) == 1 and len(_shape(values[0])) == AXES
-
-
-def _shape(value: Any) -> tuple[int | None, ...]:
-    return tuple(size if isinstance(size, int) else None for size in getattr(value, "shape", ()))
-
-
 def size_range(program: ExportedProgram, size: Any) -> tuple[int, int | None]:
     """Return the least and the greatest value of a dimension as noted at export; None is open."""
     if isinstance(size, int):
@@ -72,6 +65,10 @@ def size_range(program: ExportedProgram, size: Any) -> tuple[int, int | None]:
         return max(int(allowed.lower), 1), int(allowed.upper)
     except (TypeError, ValueError, OverflowError, AttributeError):  # an open end
         return 1, None
+
+
+def _shape(value: Any) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in getattr(value, "shape", ()))
 
 
 def _text(shape: tuple[int | None, ...]) -> str:

@@ -14,11 +14,13 @@ import torch
 from tests.engine.exported import Doubled, Echo, HalfNet, Net, Tenth, Viewing, exported
 
 from landloom.errors import ModelRejected
-from landloom.raster.models import load
 from landloom.raster.models.load import load_model
+from landloom.raster.models.options import ModelOptions, RuntimeChoice
 from landloom.raster.models.registry import ModelFile, sha256_of
 from landloom.wire.enums import MosaicToMosaicActorEnum
 from landloom.wire.requests import Inference
+
+TORCH = ModelOptions(RuntimeChoice.TORCH)
 
 
 def request(channels: int = 2, labels: int = 3, **more: Any) -> Inference:
@@ -68,9 +70,12 @@ class TestRunner:
         np.testing.assert_allclose(found, patches(1), rtol=1e-5)
 
     def test_bounds_batches_on_a_cpu_and_by_the_export(self, tmp_path: Path) -> None:
-        model = load_model(exported(tmp_path / "m.pt2", Echo()))
-        runner = model.prepare(request(labels=2, max_batch_size=1000))
-        assert runner.batch == 64  # what the export allows; the CPU's own bound is 256 here
+        file = exported(tmp_path / "m.pt2", Echo())
+        for options, batch in ((TORCH, 64), (ModelOptions(), 1)):  # torch's own bound is 256 here
+            runner = load_model(file, options=options).prepare(
+                request(labels=2, max_batch_size=1000)
+            )
+            assert runner.batch == batch
 
     def test_widens_half_precision_on_a_cpu(self, tmp_path: Path) -> None:
         given = patches(2) / 100
@@ -179,9 +184,6 @@ class TestLoadModel:
         torch.export.pt2_archive._package.package_pt2(path, exported_programs={"model": program})
         with pytest.raises(ModelRejected, match="one tensor"):
             load_model(ModelFile(path, sha256_of(path), "m.pt2"))
-
-    def test_cpu_bound_shrinks_with_the_patch(self) -> None:
-        assert load.CPU_BATCH_PIXELS // 1024**2 == 0  # such patches run one by one
 
 
 class Trap:
