@@ -25,25 +25,32 @@ def cube(
     origin_yx: tuple[int, int] = ORIGIN_YX,
     bands: list[str] | None = None,
     epsg: int = 32633,
+    resolution: float = 10,
+    dtype: str = "float32",
+    time_deltas: list[np.timedelta64] | None = None,
+    finished: bool = True,
 ) -> CubeStore:
-    """Write pixels (time, band, y, x), or (band, y, x) for one time step, as a 10 m store."""
+    """Write pixels (time, band, y, x), or (band, y, x) for one time step, as a store."""
     steps = pixels if pixels.ndim == 4 else pixels[None]
     _, count, height, width = steps.shape
     gy, gx = origin_yx
+    transform = Affine(resolution, 0, gx * resolution, 0, -resolution, -gy * resolution)
     store = CubeStore.create(
         str(folder),
-        geobox=GeoBox((height, width), Affine(10, 0, gx * 10, 0, -10, -gy * 10), f"EPSG:{epsg}"),
+        geobox=GeoBox((height, width), transform, f"EPSG:{epsg}"),
         bands=bands or [f"b{number}" for number in range(count)],
         times=[np.datetime64(f"{2023 + step}-01-01") for step in range(len(steps))],
         attributes={},
         shard=shard,
         chunk=chunk,
+        dtype=dtype,
+        time_deltas=time_deltas,
     )
     for step, values in enumerate(steps):
         for tile in tiles(store.shape_yx, shard):
             rows, columns = tile.window.slices()
             store.write_shard(step, tile.iy, tile.ix, [(tile.window, values[:, rows, columns])])
-    return store.finish({})
+    return store.finish({}) if finished else store
 
 
 def all_pixels(store: CubeStore, time_index: int = 0) -> NDArray[np.float32]:

@@ -1,19 +1,7 @@
 """Overviews and statistics of a store, for maps."""
 
-from __future__ import annotations
+from landloom.raster.multiscales.build import build_multiscales
+from landloom.raster.multiscales.growing import STATISTICS, GrowingOverviews
+from landloom.raster.multiscales.overview import summarize_shard
 
-from landloom.raster.execute.base import AskCancelled, Executor
-from landloom.raster.journal import Report
-from landloom.raster.store.zarr import CubeStore
-
-
-def build_multiscales(
-    source: CubeStore,
-    output_uri: str,
-    *,
-    executor: Executor,
-    report: Report,
-    cancelled: AskCancelled,
-) -> str:
-    """Copy a store into a new one with overviews and statistics; return its URI."""
-    raise NotImplementedError
+__all__ = ["STATISTICS", "GrowingOverviews", "build_multiscales", "summarize_shard"]

@@ -178,9 +178,13 @@ class CubeStore:
         """Return the pixels of shard (iy, ix) that lie inside the array."""
         return self._array.window(iy, ix)
 
+    def shard_uri(self, time_index: int, iy: int, ix: int) -> str:
+        """Return where a shard lies."""
+        return self._array.shard_uri(time_index, iy, ix)
+
     def has_shard(self, time_index: int, iy: int, ix: int) -> bool:
         """Return whether a shard is written; if it is, it is whole."""
-        return objects.exists(self._array.shard_uri(time_index, iy, ix))
+        return objects.exists(self.shard_uri(time_index, iy, ix))
 
     def finished_shards(self) -> set[tuple[int, int, int]]:
         """Return (time index, iy, ix) of every shard that is written, by one listing."""
@@ -213,7 +217,7 @@ class CubeStore:
                 yield from encoder.feed(place.shifted(-window.y0, -window.x0), *pixels)
             yield encoder.finish()
 
-        uri = self._array.shard_uri(time_index, iy, ix)
+        uri = self.shard_uri(time_index, iy, ix)
         objects.write_bytes(uri, stream())
         self._array.forget(uri)
 

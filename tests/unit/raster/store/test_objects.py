@@ -109,6 +109,36 @@ class TestLocalAndHttp:
             objects.write_bytes(str(tmp_path / "x"), stream())
         assert not (tmp_path / "x").exists()
 
+    def test_a_stream_may_read_from_stores_while_it_is_written(self, tmp_path):
+        objects.write_bytes(str(tmp_path / "a"), b"abc")
+
+        def stream():
+            for _ in range(20):
+                yield objects.read_bytes(str(tmp_path / "a"))
+
+        objects.write_bytes(str(tmp_path / "b"), stream())
+        assert objects.read_bytes(str(tmp_path / "b")) == 20 * b"abc"
+
+    def test_a_stream_that_cannot_be_written_is_not_drawn_to_its_end(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"in the way")
+
+        def stream():
+            while True:
+                yield bytes(1 << 20)
+
+        with pytest.raises(StoreProblem, match="Cannot write"):
+            objects.write_bytes(str(tmp_path / "file" / "x"), stream())
+
+    def test_objects_are_copied_and_removed(self, tmp_path):
+        data = bytes(range(256)) * 50_000
+        objects.write_bytes(str(tmp_path / "s" / "a"), data)
+        objects.copy_object(str(tmp_path / "s" / "a"), str(tmp_path / "t" / "u" / "b"))
+        assert objects.read_bytes(str(tmp_path / "t" / "u" / "b")) == data
+        objects.remove_objects(str(tmp_path / "t"))
+        assert list(objects.list_objects(str(tmp_path))) == [str(tmp_path / "s" / "a")]
+        with pytest.raises(StoreProblem, match=r"Cannot read .*none"):
+            objects.copy_object(str(tmp_path / "none"), str(tmp_path / "b"))
+
     def test_a_signed_url_keeps_its_query(self):
         asked = []
 
