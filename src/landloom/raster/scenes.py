@@ -9,23 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from landloom.errors import CatalogProblem
+from landloom.raster.antimeridian import mended
 from landloom.raster.catalog.dataset import DAYS_OF_YEAR, Dataset
 from landloom.raster.stac.item import read_scene
+from landloom.raster.stac.query import Query
 from landloom.raster.stac.scene import Asset, Scene
 from landloom.raster.stac.source import find_items
 
 __all__ = ["Asset", "Scene", "SceneTable", "search_scenes", "time_steps"]
 
+type OnError = Literal["raise", "skip"]
+
 TILE_DEGREES = 1.5
 """A scene that touches an AOI has its centre at most so far north or south of it."""
 
 MAX_SEARCH_VERTICES = 500
-"""An AOI with more is searched by its simplified hull: catalogues limit what they are sent."""
+"""An AOI with more is searched by its parts' boxes: catalogues limit what they are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,11 @@ class SceneTable:
     end: datetime
     """Exclusive."""
     scenes: tuple[Scene, ...]
-    """By datetime, then id."""
+    """By datetime, then id; where the last one counts, in the order in which they are drawn."""
     found: int
     """Scenes in place and time before clouds and the cap were looked at."""
+    skipped: tuple[str, ...] = ()
+    """A sentence for each item that was left out because it lacks something."""
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -51,6 +58,7 @@ class SceneTable:
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "found": self.found,
+            "skipped": list(self.skipped),
             "scenes": [scene.to_json() for scene in self.scenes],
         }
 
@@ -63,6 +71,7 @@ class SceneTable:
             end=datetime.fromisoformat(document["end"]),
             scenes=tuple(Scene.from_json(scene) for scene in document["scenes"]),
             found=int(document["found"]),
+            skipped=tuple(document.get("skipped", ())),
         )
 
 
@@ -83,7 +92,11 @@ def time_steps(start: datetime, end: datetime) -> list[tuple[datetime, datetime]
 
 
 def search_scenes(
-    dataset: Dataset, geometry: BaseGeometry, start: datetime, end: datetime
+    dataset: Dataset,
+    geometry: BaseGeometry,
+    start: datetime,
+    end: datetime,
+    on_error: OnError = "raise",
 ) -> SceneTable:
     """Return the scenes of a dataset that meet a geometry within [start, end).
 
@@ -97,26 +110,44 @@ def search_scenes(
         geometry: EPSG:4326.
         start: Start of the window, UTC where it has no zone.
         end: End of the window, exclusive.
+        on_error: What becomes of an item that lacks something: an error that names it, or a
+            sentence in the table's `skipped`.
 
     Raises:
-        CatalogProblem: An item lacks an asset that the dataset needs.
+        CatalogProblem: An item lacks an asset that the dataset needs, and may not be left out.
+        InvalidInput: The dataset's query cannot compare what an item says.
         Unavailable: The STAC API fails after all retries.
-        StoreProblem: A static catalogue cannot be read.
+        StoreProblem: A static catalogue or a table cannot be read.
     """
     low, high = _in_utc(start), _in_utc(end)
     shapely.prepare(geometry)
     periods = list(_periods(dataset, geometry, low, high))
     items = find_items(dataset.source, _search_geometry(geometry), periods)
+    query = None if dataset.query is None else Query.parse(dataset.query)
     seen: dict[str, Scene] = {}
+    skipped: dict[str, str] = {}
     for item, base in items:
-        if not _may_matter(item, geometry, low, high):
+        if not _may_matter(item, geometry, low, high, query):
             continue
-        scene = read_scene(item, base, dataset)
+        try:
+            scene = read_scene(item, base, dataset)
+        except CatalogProblem as error:
+            if on_error == "raise":
+                raise
+            skipped[str(item.get("id"))] = error.message
+            continue
         if low <= scene.acquired < high and _in_season(scene, dataset):
             seen[scene.id] = scene
     clear = [scene for scene in seen.values() if scene.cloud_cover < dataset.max_cloud_cover]
     chosen = _capped(_newest_processing(clear), dataset.max_scenes)
-    return SceneTable(dataset.name, low, high, tuple(sorted(chosen, key=_by_time)), found=len(seen))
+    return SceneTable(
+        dataset=dataset.name,
+        start=low,
+        end=high,
+        scenes=tuple(sorted(chosen, key=_by_time)),
+        found=len(seen),
+        skipped=tuple(skipped[name] for name in sorted(skipped)),
+    )
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -134,14 +165,19 @@ def _by_time(scene: Scene) -> tuple[datetime, str]:
     return scene.acquired, scene.id
 
 
-def _may_matter(item: Any, geometry: BaseGeometry, low: datetime, high: datetime) -> bool:
+def _may_matter(
+    item: Any, geometry: BaseGeometry, low: datetime, high: datetime, query: Query | None
+) -> bool:
     """Tell whether an item is in place and, roughly, in time, before it is read in full."""
-    text = str(item.get("properties", {}).get("datetime") or "")
+    properties = item.get("properties", {})
+    text = str(properties.get("datetime") or "")
     if text[:10].count("-") == 2 and not f"{low:%Y-%m-%d}" <= text[:10] <= f"{high:%Y-%m-%d}":  # noqa: PLR2004 - an ISO date
+        return False
+    if query is not None and not query.holds(properties):
         return False
     outline = item.get("geometry")
     return outline is not None and bool(
-        shapely.intersects(geometry, shapely.geometry.shape(outline))
+        shapely.intersects(geometry, mended(shapely.geometry.shape(outline)))
     )
 
 
@@ -174,7 +210,9 @@ def _capped(scenes: Sequence[Scene], max_scenes: int) -> list[Scene]:
 def _search_geometry(geometry: BaseGeometry) -> BaseGeometry:
     if shapely.get_num_coordinates(geometry) <= MAX_SEARCH_VERTICES:
         return geometry
-    return shapely.box(*geometry.bounds)
+    boxes = [shapely.box(*part.bounds) for part in shapely.get_parts(geometry)]
+    whole: BaseGeometry = shapely.union_all(boxes)
+    return whole
 
 
 def _periods(

@@ -21,11 +21,10 @@ from landloom.raster.mosaic.tile import (
     DEFAULT_SUBTILE,
     Layer,
     MosaicTask,
-    OnError,
     TileReport,
     build_tile,
 )
-from landloom.raster.scenes import SceneTable
+from landloom.raster.scenes import OnError, SceneTable
 from landloom.raster.store import objects
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
@@ -91,6 +90,9 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
         raise NotImplementedError  # mended before this lands: see raster/multiscales
     plan = frozen_plan(output_uri, key) or _freeze(find(), output_uri, key)
     _report_scenes(plan, report, tell)
+    lacking = [sentence for step in plan.tables for table in step for sentence in table.skipped]
+    for sentence in lacking[:MAX_WARNINGS]:
+        tell("search", f"Left out: {sentence}")
     store = _create(plan, output_uri, sizes)
     tasks = _tasks(store, plan, sizes, on_error)
     try:
@@ -100,7 +102,7 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
     found = {
         VALID_FRACTION: valid_fraction,
-        "landloom:skipped_rasters": len(total.skipped),
+        "landloom:skipped_rasters": len(lacking) + len(total.skipped),
     }
     return mosaic_row(store.finish(found), valid_fraction)
 

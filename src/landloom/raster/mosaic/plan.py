@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog.dataset import Dataset
 from landloom.raster.grid import footprint, geobox_for
-from landloom.raster.scenes import SceneTable, search_scenes, time_steps
+from landloom.raster.scenes import OnError, SceneTable, search_scenes, time_steps
 from landloom.raster.store.layout import crs_of
 
 _datasets: TypeAdapter[tuple[Dataset, ...]] = TypeAdapter(tuple[Dataset, ...])
@@ -82,6 +82,7 @@ def plan_mosaic(
     start: datetime,
     end: datetime,
     target_crs: int | None,
+    on_error: OnError = "raise",
 ) -> MosaicPlan:
     """Return the grid and the scenes of a mosaic.
 
@@ -90,14 +91,15 @@ def plan_mosaic(
 
     Raises:
         InvalidInput: The AOI has no place in the target CRS.
-        CatalogProblem: An item lacks an asset.
+        CatalogProblem: An item lacks an asset and may not be left out (`on_error`).
         Unavailable: A STAC API fails.
         StoreProblem: A static catalogue cannot be read.
     """
-    geobox = geobox_for(row.geometry, target_crs, min(each.resolution for each in datasets))
+    resolution = min(each.resolution for each in datasets)
+    geobox = geobox_for(row.geometry, target_crs, resolution, datasets[0].datum)
     place = footprint(geobox)
     tables = tuple(
-        tuple(search_scenes(dataset, place, low, high) for dataset in datasets)
+        tuple(search_scenes(dataset, place, low, high, on_error) for dataset in datasets)
         for low, high in time_steps(start, end)
     )
     return MosaicPlan(geobox, tuple(datasets), tables)

@@ -1,15 +1,15 @@
 """The unit of mosaicking: one shard of the output, all datasets, one time step.
 
 Per dataset, masks come first and throw whole scenes out; then each band is read for the whole
-shard, so that a block is decoded once, and warped and reduced sub-tile by sub-tile into the shard's
-object. Memory is that of one band of all scenes over one shard, whatever the area of interest.
+shard, so that a block is decoded once, and resampled and reduced sub-tile by sub-tile into the
+shard's object, while the next band is on its way. Memory is that of one band of all scenes over one
+shard, and where those are very many, over a piece of it, whatever the area of interest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,33 +17,24 @@ from numpy.typing import NDArray
 from landloom.errors import Cancelled, SceneReadFailed
 from landloom.raster.catalog.dataset import Reducer
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
-from landloom.raster.mosaic.composite import drop_missing, median
-from landloom.raster.mosaic.read import Raster, RasterReader, RasterReadError, shared_reader
-from landloom.raster.mosaic.warp import (
-    CoordinateMap,
-    OutputGrid,
-    SourceMap,
-    aligned_shift,
-    coordinate_map,
-    copy_aligned,
-    source_map,
-    warp_bilinear,
-    warp_nearest,
-)
+from landloom.raster.mosaic.composite import composite_window, mask_window, sorting_network
+from landloom.raster.mosaic.raster import RasterReadError
+from landloom.raster.mosaic.read import RasterReader, shared_reader
+from landloom.raster.mosaic.resample import NEAREST
+from landloom.raster.mosaic.sources import METHODS, Piece, Source, Stack
+from landloom.raster.mosaic.warp import OutputGrid
 from landloom.raster.stac.scene import Asset, Scene
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import CubeStore, SubTile
 from landloom.wire.enums import ResamplingMethod
 
-type OnError = Literal["raise", "skip"]
-
 DEFAULT_SUBTILE = 1024
 
-NATIVE_DTYPES = ("uint8", "uint16", "int16", "float32")
-"""What the warp is compiled for; any other type becomes float64 first."""
+STACK_BYTES = 160 * 2**20
+"""About so much a worker holds of source pixels at a time: twenty scenes of uint16 over a shard."""
 
-BILINEAR_REACH = 1
-"""Source pixels around a coordinate that bilinear interpolation looks at."""
+LEAST_PIECE = 256
+"""Pixels a side below which a shard is not cut for the sake of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +100,6 @@ def build_tile(
     return report
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A scene's raster on the way to the output: header, pixels of the shard, place."""
-
-    raster: Raster
-    part: Window
-    """What was read of the raster."""
-    pixels: NDArray[np.generic]
-    nodes: SourceMap | None
-    """None where the raster is on the output's own grid."""
-    shift: tuple[int, int]
-    """Where nodes is None: first raster pixel in shard pixels (y, x)."""
-    asset: Asset
-
-
 class _Shard:
     """The computation of one shard."""
 
@@ -145,7 +121,6 @@ class _Shard:
         self._grid = OutputGrid(crs, task.store.resolution)
         self._window = task.tile.window
         self._global = self._window.shifted(gy0, gx0)
-        self._maps: dict[str, CoordinateMap] = {}
         self._filled = np.ones(self._window.shape_yx, np.bool_)
 
     def subtiles(self) -> Iterator[SubTile]:
@@ -155,156 +130,146 @@ class _Shard:
         self._report.valid_px = int(self._filled.sum())
 
     def _layer(self, layer: Layer) -> Iterator[SubTile]:
-        scenes, keep = self._masks(layer)
-        self._report.scenes += len(scenes)
-        valid = keep.copy() if layer.counted else None
-        side = self._task.subtile
-        buffer = np.empty(len(scenes) * side * side, np.float32)
-        for band in range(layer.bands):
-            sources = self._sources([scene.bands[band] for scene in scenes], scenes)
-            for tile in tiles(self._window.shape_yx, self._task.subtile):
-                if self._cancelled():
-                    raise Cancelled("The mosaic was cancelled.")
-                rows, columns = tile.window.slices()
-                height, width = tile.window.shape_yx
-                stack = buffer[: len(scenes) * height * width].reshape(len(scenes), height, width)
-                for number, source in enumerate(sources):
-                    mask = keep[number, rows, columns]
-                    self._warp(source, tile.window, mask, stack[number])
-                if valid is not None:
-                    drop_missing(stack, valid[:, rows, columns])
-                plane = median(stack)
-                self._filled[rows, columns] &= ~np.isnan(plane)
-                yield self._placed(tile.window), plane[None], layer.first_band + band
-        if valid is not None:
-            count = valid.sum(axis=0, dtype=np.float32)[None]
+        pieces = list(_pieces(Window(0, 0, *self._window.shape_yx), len(layer.scenes)))
+        with self._reader.buffers() as buffer:
+            scenes, keep = self._masks(layer, pieces, buffer)
+            self._report.scenes += len(scenes)
+            valid = keep.copy() if layer.counted else keep
+            jobs = [(band, piece) for band in range(layer.bands) for piece in pieces]
+            coming = self._ask(layer, scenes, *jobs[0])
+            for number, (band, window) in enumerate(jobs):
+                piece, sources = coming
+                if number + 1 < len(jobs):
+                    coming = self._ask(layer, scenes, *jobs[number + 1])
+                stack = piece.receive(sources, self._origin, self._failed(layer), buffer)
+                _clear_absent(scenes, stack, window, valid)
+                for tile in _within(window, self._task.subtile):
+                    plane = self._reduced(layer, stack, tile, keep, valid)
+                    yield self._placed(tile), plane[None], layer.first_band + band
+        if layer.counted:
+            count = np.bitwise_count(valid).sum(axis=0, dtype=np.float32)[None]
             yield self._window, count, layer.first_band + layer.bands
+
+    def _masks(
+        self, layer: Layer, pieces: Sequence[Window], buffer: Callable[[int], NDArray[np.uint8]]
+    ) -> tuple[dict[int, Scene], NDArray[np.uint8]]:
+        """Return the scenes with pixels that stay, by bit, and the bits: uint8 (plane, y, x)."""
+        scenes = {
+            number: scene
+            for number, scene in enumerate(layer.scenes)
+            if scene.mask is not None or not layer.dropped
+        }
+        shape = (-(-len(layer.scenes) // 8), *self._window.shape_yx)
+        if layer.dropped is None:
+            return scenes, np.full(shape, 255, np.uint8)
+        keep = np.zeros(shape, np.uint8)
+        stays = np.array([not dropped for dropped in layer.dropped], np.uint8)
+        kept = np.zeros(len(layer.scenes), np.int64)
+        wanted = [
+            (number, scene.mask) for number, scene in scenes.items() if scene.mask is not None
+        ]
+        failed = self._failed(layer)
+        for window in pieces:
+            piece = self._piece(window, ResamplingMethod.NEAREST)
+            asked = piece.ask(wanted, failed)
+            stack = piece.receive(asked, self._origin, failed, buffer, classes=True)
+            mask_window(
+                stack.pixels, stack.sources, stack.grids, stack.columns, stack.rows,
+                stack.node_yx, _numbers(window), stays, keep, kept,
+            )  # fmt: skip
+        return {number: scene for number, scene in scenes.items() if kept[number]}, keep
+
+    def _ask(
+        self, layer: Layer, scenes: dict[int, Scene], band: int, window: Window
+    ) -> tuple[Piece, list[Source]]:
+        piece = self._piece(window, layer.resampling)
+        wanted = [(number, scene.bands[band]) for number, scene in scenes.items()]
+        return piece, piece.ask(wanted, self._failed(layer))
+
+    def _piece(self, window: Window, method: ResamplingMethod) -> Piece:
+        place = window.shifted(*self._origin)
+        return Piece(self._reader, self._grid, place, method)
+
+    def _reduced(
+        self,
+        layer: Layer,
+        stack: Stack,
+        window: Window,
+        keep: NDArray[np.uint8],
+        valid: NDArray[np.uint8],
+    ) -> NDArray[Any]:
+        """Return the composite (y, x) of a sub-tile, in the type of the store where that fits.
+
+        Raises:
+            Cancelled: It was asked for.
+        """
+        if self._cancelled():
+            raise Cancelled("The mosaic was cancelled.")
+        whole = stack.pixels.dtype == np.uint8 and self._task.store.dtype == "uint8"
+        none = np.uint8(0) if whole else np.float32(np.nan)
+        plane = np.empty(window.shape_yx, none.dtype)
+        composite_window(
+            stack.pixels, stack.sources, stack.values, stack.grids, stack.columns, stack.rows,
+            stack.node_yx, _numbers(window), METHODS.get(layer.resampling, NEAREST),
+            layer.reducer == "last", layer.counted, keep, valid, self._filled,
+            sorting_network(len(stack.sources)), stack.worst, none, plane,
+        )  # fmt: skip
+        return plane
 
     def _placed(self, window: Window) -> Window:
         return window.shifted(self._window.y0, self._window.x0)
 
-    def _masks(self, layer: Layer) -> tuple[list[Scene], NDArray[np.uint8]]:
-        """Return the scenes with pixels that stay, and which those are: uint8 (scene, y, x)."""
-        shape = self._window.shape_yx
-        scenes = [scene for scene in layer.scenes if scene.mask is not None or not layer.dropped]
-        if layer.dropped is None:
-            return scenes, np.ones((len(scenes), *shape), np.uint8)
-        table = np.array([not dropped for dropped in layer.dropped], np.uint8)
-        masks = [scene.mask for scene in scenes if scene.mask is not None]
-        kept, keeps = [], []
-        for scene, source in zip(scenes, self._sources(masks, scenes), strict=True):
-            keep = np.zeros(shape, np.uint8)
-            if source is not None and self._warp_mask(source, table, keep):
-                kept.append(scene)
-                keeps.append(keep)
-        return kept, np.array(keeps, np.uint8).reshape(len(keeps), *shape)
+    @property
+    def _origin(self) -> tuple[int, int]:
+        return self._global.y0, self._global.x0
 
-    def _sources(self, assets: list[Asset], scenes: list[Scene]) -> list[_Source | None]:
-        """Read each asset's pixels for the shard; None where it has none there, or was skipped."""
-        sources: list[_Source | None] = [None] * len(assets)
-        wanted: list[tuple[int, Raster, Window, SourceMap | None, tuple[int, int]]] = []
-        opened = self._reader.open_many([asset.href for asset in assets])
-        for number, raster in enumerate(opened):
-            if isinstance(raster, RasterReadError):
-                self._failed(scenes[number], assets[number], raster)
-                continue
-            part, nodes, shift = self._place(raster)
-            if not part.empty:
-                wanted.append((number, raster, part, nodes, shift))
-        pixels = self._reader.read_many([(raster, part) for _, raster, part, _, _ in wanted])
-        for (number, raster, part, nodes, shift), data in zip(wanted, pixels, strict=True):
-            if isinstance(data, RasterReadError):
-                self._failed(scenes[number], assets[number], data)
-                continue
-            native = data if data.dtype.name in NATIVE_DTYPES else data.astype(np.float64)
-            sources[number] = _Source(raster, part, native, nodes, shift, assets[number])
-        return sources
+    def _failed(self, layer: Layer) -> Callable[[int, Asset, RasterReadError], None]:
+        """Return what ends the workflow, or notes that a raster is left out."""
 
-    def _place(self, raster: Raster) -> tuple[Window, SourceMap | None, tuple[int, int]]:
-        """Return what the shard needs of a raster, and how its pixels get there."""
-        origin = aligned_shift(self._grid, raster.crs, raster.transform)
-        if origin is not None:
-            shift = origin[0] - self._global.y0, origin[1] - self._global.x0
-            shard = Window(0, 0, *self._window.shape_yx).shifted(-shift[0], -shift[1])
-            return shard.clipped(raster.extent), None, shift
-        if raster.crs not in self._maps:
-            self._maps[raster.crs] = coordinate_map(self._grid, raster.crs, self._global)
-        nodes = source_map(self._maps[raster.crs], raster.transform)
-        return nodes.needed(raster.shape_yx, BILINEAR_REACH), nodes, (0, 0)
-
-    def _warp_mask(self, source: _Source, table: NDArray[np.uint8], keep: NDArray[np.uint8]) -> int:
-        """Fill `keep` for the whole shard; return how many pixels stay."""
-        if source.nodes is None:
-            target = source.part.shifted(*source.shift)
-            classes = source.pixels.astype(np.int64)
-            known = (classes >= 0) & (classes < len(table))
-            keep[target.slices()] = np.where(known, table[np.where(known, classes, 0)], 0)
-            return int(np.count_nonzero(keep))
-        return int(
-            warp_nearest(
-                source.pixels,
-                (source.part.y0, source.part.x0),
-                source.raster.shape_yx,
-                source.nodes.columns,
-                source.nodes.rows,
-                self._offset(source.nodes, 0, 0),
-                table,
-                keep,
+        def failed(number: int, asset: Asset, error: RasterReadError) -> None:
+            scene = layer.scenes[number]
+            sentence = (
+                f"Scene {scene.id}: asset {asset.key} at {asset.href} cannot be read: {error}"
             )
-        )
+            if self._task.on_error == "raise":
+                raise SceneReadFailed(
+                    sentence,
+                    suggestion="Check the file, take the scene out of its catalogue, or run again"
+                    " if the store was down; finished tiles are kept.",
+                ) from error
+            self._report.skipped.append(sentence)
 
-    def _warp(
-        self,
-        source: _Source | None,
-        window: Window,
-        keep: NDArray[np.uint8],
-        out: NDArray[np.float32],
-    ) -> None:
-        """Fill `out` with a sub-tile (shard pixels) of one scene's band, NaN where it has none."""
-        if source is None:
-            out[:] = np.nan
-            return
-        nodata = source.asset.nodata
-        nodata = source.raster.nodata if nodata is None else nodata
-        missing = float("nan") if nodata is None else float(nodata)
-        if source.nodes is None:
-            target = source.part.shifted(*source.shift).clipped(window)
-            if target != window:
-                out[:] = np.nan
-            if not target.empty:
-                place = target.shifted(-window.y0, -window.x0).slices()
-                have = target.shifted(-source.shift[0], -source.shift[1])
-                pixels = source.pixels[have.shifted(-source.part.y0, -source.part.x0).slices()]
-                copy_aligned(pixels, keep[place], missing, source.asset.offset, out[place])
-            return
-        warp_bilinear(
-            source.pixels,
-            (source.part.y0, source.part.x0),
-            source.raster.shape_yx,
-            source.nodes.columns,
-            source.nodes.rows,
-            self._offset(source.nodes, window.y0, window.x0),
-            keep,
-            missing,
-            source.asset.offset,
-            source.raster.dtype.kind in "iu",
-            out,
-        )
+        return failed
 
-    def _offset(self, nodes: SourceMap, y: int, x: int) -> tuple[int, int]:
-        return self._global.y0 + y - nodes.origin[0], self._global.x0 + x - nodes.origin[1]
 
-    def _failed(self, scene: Scene, asset: Asset, error: RasterReadError) -> None:
-        """End the workflow, or note that a raster is left out.
+def _pieces(window: Window, scenes: int) -> Iterator[Window]:
+    """Cut a window in halves until the pixels of all scenes over it are not too many."""
+    height, width = window.shape_yx
+    if 2 * scenes * height * width <= STACK_BYTES or max(height, width) <= LEAST_PIECE:
+        yield window
+    elif height >= width:
+        middle = window.y0 + height // 2
+        yield from _pieces(replace(window, y1=middle), scenes)
+        yield from _pieces(replace(window, y0=middle), scenes)
+    else:
+        middle = window.x0 + width // 2
+        yield from _pieces(replace(window, x1=middle), scenes)
+        yield from _pieces(replace(window, x0=middle), scenes)
 
-        Raises:
-            SceneReadFailed: The task does not allow to leave it out.
-        """
-        sentence = f"Scene {scene.id}: asset {asset.key} at {asset.href} cannot be read: {error}"
-        if self._task.on_error == "raise":
-            raise SceneReadFailed(
-                sentence,
-                suggestion="Check the file, take the scene out of its catalogue, or run again if"
-                " the store was down; finished tiles are kept.",
-            ) from error
-        self._report.skipped.append(sentence)
+
+def _within(window: Window, size: int) -> Iterator[Window]:
+    for tile in tiles(window.shape_yx, size):
+        yield tile.window.shifted(window.y0, window.x0)
+
+
+def _numbers(window: Window) -> tuple[int, int, int, int]:
+    return window.y0, window.x0, *window.shape_yx
+
+
+def _clear_absent(
+    scenes: Mapping[int, Scene], stack: Stack, window: Window, valid: NDArray[np.uint8]
+) -> None:
+    """Clear the bits of scenes that have no pixel of a band in a window."""
+    rows, columns = window.slices()
+    for number in scenes.keys() - stack.numbers:
+        valid[number // 8, rows, columns] &= np.uint8(255 - (1 << number % 8))

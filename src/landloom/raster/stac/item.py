@@ -17,13 +17,21 @@ from pyproj import Transformer
 from shapely.geometry import shape
 
 from landloom.errors import CatalogProblem
-from landloom.raster.catalog.dataset import Dataset
+from landloom.raster.antimeridian import mended
+from landloom.raster.catalog.dataset import Band, Dataset
 from landloom.raster.stac.scene import Asset, Scene
+from landloom.raster.store import objects
 
 BOA_OFFSET = -1000.0
 """What baselines from 04.00 on added to reflectances (ESA, Sentinel-2 L2A product changes 2022)."""
 
 OFFSET_BASELINE = 4.0
+
+BAND_LISTS = ("eo:bands", "raster:bands", "bands")
+"""Where an item tells of an asset's bands."""
+
+GDAL_PREFIXES = {"/vsis3/": "s3://", "/vsicurl/": ""}
+"""GDAL's names for what lies in a bucket or at a URL."""
 
 type Json = Mapping[str, Any]
 
@@ -43,13 +51,13 @@ def read_scene(item: Json, base: str, dataset: Dataset) -> Scene:
     properties = item.get("properties", {})
     if not item.get("geometry"):
         raise CatalogProblem(f"The item {identity} of {dataset.name} has no geometry.")
-    bands = tuple(_band_asset(identity, item, base, dataset, band.names) for band in dataset.bands)
-    geometry = shape(item["geometry"])
+    bands = tuple(_band_asset(identity, item, base, dataset, band) for band in dataset.bands)
+    geometry = mended(shape(item["geometry"]))
     bounds = tuple(float(value) for value in geometry.bounds)
     mask = None
     if dataset.mask is not None:
         key = _find_key(identity, item, dataset, dataset.mask.names)
-        mask = Asset(key, resolve_href(base, item["assets"][key]["href"]), None, 0.0)
+        mask = Asset(key, _href(dataset, base, item["assets"][key]), None, 0.0)
     return Scene(
         id=identity,
         acquired=_acquired(identity, properties),
@@ -64,7 +72,13 @@ def read_scene(item: Json, base: str, dataset: Dataset) -> Scene:
 
 
 def resolve_href(base: str, href: str) -> str:
-    """Return an asset's or link's href as an absolute URL or path."""
+    """Return an asset's or link's href as an absolute URL or path.
+
+    GDAL's own names for remote files, common in tile indexes, become URLs.
+    """
+    for name, scheme in GDAL_PREFIXES.items():
+        if href.startswith(name):
+            href = scheme + href.removeprefix(name)
     if "://" in href or href.startswith("/"):
         return href
     if "://" in base:
@@ -74,22 +88,34 @@ def resolve_href(base: str, href: str) -> str:
     return urljoin(base, href)
 
 
-def _band_asset(
-    identity: str, item: Json, base: str, dataset: Dataset, names: tuple[str, ...]
-) -> Asset:
-    key = _find_key(identity, item, dataset, names)
+def _band_asset(identity: str, item: Json, base: str, dataset: Dataset, band: Band) -> Asset:
+    key = _find_key(identity, item, dataset, band.names)
     asset = item["assets"][key]
-    facts = _band_facts(asset)
+    told = max((len(asset.get(name) or []) for name in BAND_LISTS), default=0)
+    # One entry may speak for all bands; several are all there are.
+    if 1 < told <= band.band:
+        raise CatalogProblem(
+            f"The asset {key} of the item {identity} has {told} bands; {dataset.name} takes"
+            f" {band.label} from number {band.band + 1}.",
+            suggestion="Take the item out of its catalogue, or leave it out by a query.",
+        )
+    facts = _band_facts(asset, band.band)
     nodata = _number(facts.get("nodata"))
     offset = 0.0
     if dataset.radiometry == "sentinel2_l2a":
         offset = _sentinel2_offset(item.get("properties", {}), facts)
     return Asset(
         key=key,
-        href=resolve_href(base, asset["href"]),
+        href=_href(dataset, base, asset),
         nodata=dataset.nodata if nodata is None else nodata,
         offset=offset,
+        band=band.band,
     )
+
+
+def _href(dataset: Dataset, base: str, asset: Json) -> str:
+    href = resolve_href(base, asset["href"])
+    return objects.requester_pays(href) if dataset.source.requester_pays else href
 
 
 def _find_key(identity: str, item: Json, dataset: Dataset, names: tuple[str, ...]) -> str:
@@ -123,14 +149,14 @@ def _common_name(asset: Json) -> str | None:
     return None if name is None else str(name).lower()
 
 
-def _band_facts(asset: Json) -> Json:
-    """Return the facts of an asset's only band.
+def _band_facts(asset: Json, band: int) -> Json:
+    """Return the facts of one of an asset's bands; a single entry speaks for all.
 
     They stand in `raster:bands` in STAC 1.0; in 1.1 in `bands`, or on the asset itself, which
     speaks for all of its bands.
     """
     bands = asset.get("raster:bands") or asset.get("bands") or [{}]
-    return {**asset, **bands[0]}
+    return {**asset, **bands[min(band, len(bands) - 1)]}
 
 
 def _sentinel2_offset(properties: Json, facts: Json) -> float:
@@ -169,14 +195,17 @@ def _acquired(identity: str, properties: Json) -> datetime:
 
 
 def _tile(properties: Json, bounds: tuple[float, ...]) -> str:
-    """Return the MGRS tile, or the bounding box to a tenth of a degree."""
+    """Return the MGRS tile or another grid's code, else the bounding box to a thousandth.
+
+    Coarser, and the images of an aerial survey, a sixteenth of a degree wide, would be one tile.
+    """
     code = properties.get("grid:code") or properties.get("s2:mgrs_tile")
     if code:
         return str(code).removeprefix("MGRS-")
     keys = ("mgrs:utm_zone", "mgrs:latitude_band", "mgrs:grid_square")
     if all(key in properties for key in keys):
         return "".join(str(properties[key]) for key in keys)
-    return ",".join(f"{value:.1f}" for value in bounds)
+    return ",".join(f"{value:.3f}" for value in bounds)
 
 
 def _latitude(item: Json, geometry: Any) -> float:

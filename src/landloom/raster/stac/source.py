@@ -1,11 +1,14 @@
-"""Where items come from: a STAC API, or a static catalogue that is walked link by link."""
+"""Where items come from: a STAC API, a static catalogue that is walked link by link, or a table.
+
+A tile index (GTI) has rows instead of items; each becomes an item with the one asset `image`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,10 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 from urllib3.util import Retry
 
-from landloom.errors import StoreProblem, Unavailable
+from landloom.errors import CatalogProblem, StoreProblem, Unavailable
 from landloom.raster.catalog.dataset import Source
 from landloom.raster.stac.item import resolve_href
+from landloom.raster.stac.table import Row, Span, read_rows
 from landloom.raster.store import objects
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -34,10 +38,17 @@ type Item = tuple[Mapping[str, Any], str]
 """A STAC item and the URL or path its relative hrefs are relative to."""
 
 
-def find_items(
-    source: Source, geometry: BaseGeometry, periods: list[tuple[datetime, datetime]]
-) -> Iterator[Item]:
-    """Yield items that may matter: a static catalogue yields all, an API those it finds.
+IMAGE = "image"
+"""Key of the only asset that a row of a tile index has."""
+
+ITEM_MEMBERS = frozenset(
+    {"type", "stac_version", "stac_extensions", "id", "bbox", "links", "assets", "collection"}
+)
+"""Columns of stac-geoparquet that are members of the item; all others are its properties."""
+
+
+def find_items(source: Source, geometry: BaseGeometry, periods: list[Span]) -> Iterator[Item]:
+    """Yield items that may matter: a static catalogue yields all, others those they find.
 
     Args:
         source: Where to look.
@@ -46,13 +57,106 @@ def find_items(
 
     Raises:
         Unavailable: The API does not answer, or answers with an error, after all retries.
-        StoreProblem: A document of the static catalogue cannot be read.
+        StoreProblem: A document of the static catalogue, or a table, cannot be read.
+        CatalogProblem: A tile index lacks a column.
     """
-    if source.kind == "static":
-        yield from _walk(source)
-    else:
-        for start, end in periods:
-            yield from _search(source, geometry, start, end)
+    match source.kind:
+        case "static":
+            yield from _walk(source)
+        case "stac_api":
+            for start, end in periods:
+                yield from _search(source, geometry, start, end)
+        case "stac_geoparquet":
+            yield from _stored_items(source, geometry, periods)
+        case "gti":
+            yield from _index_items(source, geometry, periods)
+
+
+def _stored_items(
+    source: Source, geometry: BaseGeometry, periods: Sequence[Span]
+) -> Iterator[Item]:
+    """Yield the items of a stac-geoparquet."""
+    for row in _rows(source, geometry, "datetime", periods):
+        item: dict[str, Any] = {"properties": {}}
+        for name, value in _filled(row.values).items():
+            holder = item if name in ITEM_MEMBERS else item["properties"]
+            holder[name] = value
+        item["geometry"] = mapping(row.geometry)
+        if source.collection in {None, item.get("collection")}:
+            yield item, _self_href(item) or source.href
+
+
+def _index_items(source: Source, geometry: BaseGeometry, periods: Sequence[Span]) -> Iterator[Item]:
+    """Yield the rows of a tile index as items."""
+    for row in _rows(source, geometry, source.time_column, periods):
+        item = index_item(source, row)
+        moment = time_of(row.values.get(source.time_column or ""))
+        if moment is None:
+            raise CatalogProblem(
+                f"The raster {item['id']} of {source.href} has no time in {source.time_column!r}.",
+                suggestion="Give it one, or name another time_column.",
+            )
+        item["properties"]["datetime"] = moment.isoformat()
+        yield item, source.href
+
+
+def index_item(source: Source, row: Row) -> dict[str, Any]:
+    """Return a row of a tile index as an item, but for its time.
+
+    Raises:
+        CatalogProblem: There is no column of this name, or no text in it.
+    """
+    href = row.values.get(source.location_field)
+    if not isinstance(href, str) or not href:
+        columns = ", ".join(name for name in row.values if name != "bbox")
+        raise CatalogProblem(
+            f"The tile index {source.href} has no URL in its column {source.location_field!r}.",
+            suggestion=f"Name the column by location_field; there are {columns}.",
+        )
+    return {
+        "id": href,
+        "geometry": mapping(row.geometry),
+        "properties": _filled(row.values),
+        "assets": {IMAGE: {"href": href}},
+    }
+
+
+def time_of(value: Any) -> datetime | None:
+    """Return a timestamp, a date, a year or an ISO text as a moment in UTC; None has none."""
+    if isinstance(value, int):
+        return datetime(value, 1, 1, tzinfo=UTC) if MINYEAR <= value <= MAXYEAR else None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        exact = value.replace(microsecond=value.microsecond)
+        return exact.replace(tzinfo=UTC) if exact.tzinfo is None else exact.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return None
+
+
+def _rows(
+    source: Source, geometry: BaseGeometry, time_column: str | None, periods: Sequence[Span]
+) -> list[Row]:
+    if not periods:
+        return []
+    span = min(start for start, _ in periods), max(end for _, end in periods)
+    return read_rows(source.href, geometry, time_column=time_column, span=span)
+
+
+def _filled(value: Any) -> Any:
+    """Return a value of a table as JSON has it: without what is missing, times as texts.
+
+    A table has every column of every item, so most items have none of most.
+    """
+    if isinstance(value, Mapping):
+        return {key: _filled(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_filled(each) for each in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _search(
