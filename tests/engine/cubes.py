@@ -28,25 +28,30 @@ def cube(
     resolution: float = 10,
     dtype: str = "float32",
     time_deltas: list[np.timedelta64] | None = None,
+    first_year: int = 2023,
+    shape_yx: tuple[int, int] | None = None,
     finished: bool = True,
 ) -> CubeStore:
-    """Write pixels (time, band, y, x), or (band, y, x) for one time step, as a store."""
+    """Write pixels (time, band, y, x), or (band, y, x) for one time step, as a store.
+
+    With `shape_yx` the store is made that large, and nothing is written.
+    """
     steps = pixels if pixels.ndim == 4 else pixels[None]
-    _, count, height, width = steps.shape
+    _, count, height, width = (*steps.shape[:2], *(shape_yx or steps.shape[2:]))
     gy, gx = origin_yx
     transform = Affine(resolution, 0, gx * resolution, 0, -resolution, -gy * resolution)
     store = CubeStore.create(
         str(folder),
         geobox=GeoBox((height, width), transform, f"EPSG:{epsg}"),
         bands=bands or [f"b{number}" for number in range(count)],
-        times=[np.datetime64(f"{2023 + step}-01-01") for step in range(len(steps))],
+        times=[np.datetime64(f"{first_year + step}-01-01") for step in range(len(steps))],
         attributes={},
         shard=shard,
         chunk=chunk,
         dtype=dtype,
         time_deltas=time_deltas,
     )
-    for step, values in enumerate(steps):
+    for step, values in enumerate(steps if shape_yx is None else ()):
         for tile in tiles(store.shape_yx, shard):
             rows, columns = tile.window.slices()
             store.write_shard(step, tile.iy, tile.ix, [(tile.window, values[:, rows, columns])])
