@@ -114,4 +114,8 @@ def _publish(path: Path, body: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for a thread that is deep in a read when the work was cancelled.
+    os._exit(code)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from landloom.errors import Cancelled
-from landloom.raster.execute.local import LocalExecutor
+from landloom.raster.execute.selection import executor_of
 from landloom.raster.journal import Journal
 from landloom.raster.methods import derived, geometries, mosaics, predictions
 from landloom.raster.methods.work import Work
@@ -54,7 +54,7 @@ def run(
     """
     if request.bucket:
         settings = settings.writing_to(_below(request.bucket, seed))
-    with closing(LocalExecutor(settings.workers)) as executor:
+    with closing(executor_of(settings)) as executor:
         work = Work(settings, seed, Journal(show), cancelled, executor)
         if cancelled():
             raise Cancelled("The workflow was cancelled before it began.")

@@ -17,3 +17,15 @@ def test_a_named_output_folder_comes_first_and_ends_in_a_slash():
 def test_numbers_that_are_none_are_refused_by_name():
     with pytest.raises(InvalidInput, match="LANDLOOM_WORKERS='many'"):
         EngineSettings.from_environment({"LANDLOOM_WORKERS": "many"})
+
+
+def test_tiles_run_here_unless_ray_is_asked_for():
+    assert EngineSettings.from_environment({}).executor == "local"
+    env = {"LANDLOOM_EXECUTOR": "Ray", "RAY_ADDRESS": "10.0.0.1:6379"}
+    settings = EngineSettings.from_environment(env)
+    assert (settings.executor, settings.ray_address) == ("ray", "10.0.0.1:6379")
+
+
+def test_an_executor_that_is_none_is_refused_by_name():
+    with pytest.raises(InvalidInput, match="LANDLOOM_EXECUTOR='dask'"):
+        EngineSettings.from_environment({"LANDLOOM_EXECUTOR": "dask"})

@@ -16,8 +16,11 @@ class Executor(Protocol):
     (or partials of such), tasks and results pickle.
     """
 
-    workers: int
-    """How many tasks run at a time."""
+    @property
+    def workers(self) -> int:
+        """How many tasks run at a time."""
+        ...
+
     local: bool
     """Whether tasks run in this process: functions and tasks then need not travel."""
 

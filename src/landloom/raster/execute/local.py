@@ -7,19 +7,23 @@ GIL, and threads share the decoded blocks that neighbouring tiles both need.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
-from landloom.errors import Cancelled
 from landloom.raster.execute.base import AskCancelled
+from landloom.raster.execute.drive import GRACE_SECONDS, Drive, Ticket
 
 
 class LocalExecutor:
     """Runs tasks on threads of this process."""
 
+    local = True
+
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cores()
-        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="tile")
+        self._pool = _Pool(self.workers)
 
     def map[T, R](
         self,
@@ -28,26 +32,7 @@ class LocalExecutor:
         cancelled: AskCancelled,
     ) -> Iterator[tuple[T, R]]:
         """Yield each task with its result as it finishes; see `Executor.map`."""
-        source = iter(tasks)
-        flying: dict[Future[R], T] = {}
-        try:
-            while True:
-                while len(flying) < self.workers:
-                    try:
-                        task = next(source)
-                    except StopIteration:
-                        break
-                    flying[self._pool.submit(run, task, cancelled)] = task
-                if not flying:
-                    return
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    yield flying.pop(future), future.result()
-                if cancelled():
-                    raise Cancelled("The work was cancelled.")
-        finally:
-            for future in flying:
-                future.cancel()
-            wait(flying)
+        yield from Drive(_Threads(self._pool, run, cancelled), cancelled).results(tasks)
 
     def map_with[S, T, R](
         self,
@@ -60,17 +45,81 @@ class LocalExecutor:
     ) -> Iterator[tuple[T, R]]:
         """Run the tasks one after the other on one thing; see `Executor.map_with`."""
         del gpus  # whatever this machine has is the task's to use
-        state: S | None = None
-        for task in tasks:
-            if cancelled():
-                raise Cancelled("The work was cancelled.")
-            if state is None:
-                state = make()
-            yield task, run(state, task, cancelled)
+        made: list[S] = []
+
+        def run_with(task: T, asked: AskCancelled) -> R:
+            if not made:
+                made.append(make())
+            return run(made[0], task, asked)
+
+        # A thread of its own: what is made may hold on to the thread that made it (OpenMP does).
+        pool = _Pool(1)
+        try:
+            yield from Drive(_Threads(pool, run_with, cancelled), cancelled).results(tasks)
+        finally:
+            pool.close()
 
     def close(self) -> None:
         """End the threads once their tasks are done."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
+
+
+class _Pool:
+    """Threads; those that do not heed a cancellation are left behind and replaced."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._threads = self._fresh()
+
+    def submit(self, *call: Any) -> Future[Any]:
+        return self._threads.submit(*call)
+
+    def replace(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = self._fresh()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _fresh(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.size, thread_name_prefix="tile")
+
+
+class _Threads[T, R]:
+    """The crew of one map."""
+
+    def __init__(
+        self, pool: _Pool, run: Callable[[T, AskCancelled], R], cancelled: AskCancelled
+    ) -> None:
+        self.capacity = pool.size
+        self._pool = pool
+        self._run = run
+        self._cancelled = cancelled
+        self._over = threading.Event()
+
+    def start(self, task: T) -> Ticket:
+        return self._pool.submit(self._run, task, self._asked)
+
+    def back(self, tickets: list[Ticket], seconds: float) -> list[Ticket]:
+        return list(wait(_futures(tickets), seconds, FIRST_COMPLETED).done)
+
+    def result(self, ticket: Ticket) -> R:
+        (future,) = _futures([ticket])
+        result: R = future.result()
+        return result
+
+    def dismiss(self, tickets: list[Ticket], *, hurry: bool) -> None:
+        self._over.set()
+        running = [future for future in _futures(tickets) if not future.cancel()]
+        if wait(running, timeout=GRACE_SECONDS if hurry else None).not_done:
+            self._pool.replace()
+
+    def _asked(self) -> bool:
+        return self._over.is_set() or self._cancelled()
+
+
+def _futures(tickets: list[Ticket]) -> list[Future[Any]]:
+    return [ticket for ticket in tickets if isinstance(ticket, Future)]
 
 
 def available_cores() -> int:
