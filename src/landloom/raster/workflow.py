@@ -55,7 +55,7 @@ def run(
     if request.bucket:
         settings = settings.writing_to(_below(request.bucket, seed))
     with closing(executor_of(settings)) as executor:
-        work = Work(settings, seed, Journal(show), cancelled, executor)
+        work = Work(settings, seed, Journal(show), cancelled, executor, request)
         if cancelled():
             raise Cancelled("The workflow was cancelled before it began.")
         result = _do(work, request)

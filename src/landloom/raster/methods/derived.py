@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from shapely.geometry import box
 
-from landloom.raster.change import change_mosaics
+from landloom.raster.methods.keeping import keep, keep_index, rows_of
+from landloom.raster.methods.making import (
+    change_origin,
+    make_change,
+    make_multiscales,
+    make_polygons,
+    multiscales_origin,
+    polygons_origin,
+)
+from landloom.raster.methods.mosaics import result_of
 from landloom.raster.methods.work import Work, stores_of
-from landloom.raster.multiscales import build_multiscales
-from landloom.raster.store.index import write_index
+from landloom.raster.provenance import identify
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
-from landloom.raster.vectorize.mosaic import vectorize_mosaic
 from landloom.wire.plan import Plan
 from landloom.wire.requests import BuildZarrMultiscales, RunMosaicsChange, VectorizeMosaic
 from landloom.wire.results import WorkflowResult
@@ -18,40 +25,28 @@ from landloom.wire.results import WorkflowResult
 
 def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     """Turn a prediction into polygons."""
-    config = VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
-    source = CubeStore.open(stores_of([request.mosaic])[0])
+    # A wrong word in the request is told before anything is opened.
+    VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
+    source = stores_of([request.mosaic])[0]
     if request.dry_run:
         return WorkflowResult(plan=Plan())
-    uri, count = vectorize_mosaic(
-        source,
-        config,
-        work.uri("polygons", ".parquet"),
-        request.target_crs,
-        executor=work.executor,
-        report=work.journal.report,
-        cancelled=work.cancelled,
+    said = request.model_dump(
+        mode="json", include={"features", "threshold", "vectorize_config", "target_crs"}
     )
-    work.journal.report("publish", f"{count} polygons at {uri}")
-    return WorkflowResult(uri=uri, count=count)
+    origin = polygons_origin(said, identify(CubeStore.open(source).uri))
+    made = keep(work, origin, lambda: make_polygons(work, origin, work.uri("polygons", ".parquet")))
+    return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 
 
 def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
     """Subtract each time step from the next one."""
-    sources = [CubeStore.open(uri) for uri in stores_of(request.mosaics)]
+    sources = [CubeStore.open(uri).uri for uri in stores_of(request.mosaics)]
     if request.dry_run:
         return WorkflowResult(plan=Plan())
-    row = change_mosaics(
-        sources,
-        request.features,
-        work.uri("change", ".zarr"),
-        executor=work.executor,
-        report=work.journal.report,
-        cancelled=work.cancelled,
-    )
-    work.journal.report("publish", f"Change at {row.location}")
-    index = work.uri("index", ".parquet")
-    write_index(index, [row], [box(*row.bbox)])
-    return WorkflowResult(mosaics=[row], index_uri=index)
+    origin = change_origin(request.features, [identify(uri) for uri in sources])
+    made = keep(work, origin, lambda: make_change(work, origin, work.uri("change", ".zarr")))
+    rows = rows_of([made])
+    return result_of([made], keep_index(work, rows, [box(*row.bbox) for row in rows]))
 
 
 def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
@@ -59,12 +54,8 @@ def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
     source = CubeStore.open(stores_of([request.source_store])[0])
     if request.dry_run:
         return WorkflowResult(plan=Plan())
-    uri = build_multiscales(
-        source,
-        work.uri("multiscales", ".zarr"),
-        executor=work.executor,
-        report=work.journal.report,
-        cancelled=work.cancelled,
+    origin = multiscales_origin(identify(source.uri))
+    made = keep(
+        work, origin, lambda: make_multiscales(work, origin, work.uri("multiscales", ".zarr"))
     )
-    work.journal.report("publish", f"Multiscales at {uri}")
-    return WorkflowResult(uri=uri)
+    return WorkflowResult(uri=made.uri, cached=made.cached)

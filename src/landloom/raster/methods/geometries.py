@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from landloom.raster.methods.keeping import catalogue_of, keep
+from landloom.raster.methods.making import geometries_origin, make_geometries
+from landloom.raster.methods.predictions import used_model
 from landloom.raster.methods.work import Work, stores_of
-from landloom.raster.store.zarr import CubeStore
+from landloom.raster.provenance import UsedModel, identify
 from landloom.wire.plan import Plan
 from landloom.wire.requests import GeometryInference, PredictGeometries, PredictGeometriesRecipe
 from landloom.wire.results import WorkflowResult
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def predict(work: Work, request: PredictGeometries) -> WorkflowResult:
     """Ask a model over existing mosaics."""
     if request.dry_run:
         return WorkflowResult(plan=Plan(model=request.inference.model_path))
-    return _ask(work, request.inference, stores_of(request.mosaics), request.target_crs)
+    stores = stores_of(request.mosaics)
+    model = used_model(work, request.inference.model_path, None, None)
+    return _ask(work, request.inference, stores, request.target_crs, model)
 
 
 def predict_recipe(work: Work, request: PredictGeometriesRecipe) -> WorkflowResult:
@@ -28,23 +37,14 @@ def _ask(
     inference: GeometryInference,
     stores: Sequence[str],
     target_crs: int,
-    sha256: str | None = None,
-    recipe: str | None = None,
+    model: UsedModel,
+    recipe: DataclassInstance | None = None,
 ) -> WorkflowResult:
-    # Only models pay the seconds that torch takes to import.
-    from landloom.raster.geometries import predict_geometries  # noqa: PLC0415
-
-    uri, count = predict_geometries(
-        [CubeStore.open(store) for store in stores],
-        inference,
-        work.uri("geometries", ".parquet"),
-        models=work.settings.models,
-        executor=work.executor,
-        report=work.journal.report,
-        cancelled=work.cancelled,
-        target_crs=target_crs,
-        sha256=sha256,
-        recipe=recipe,
+    origin = geometries_origin(inference, target_crs, model, [identify(uri) for uri in stores])
+    made = keep(
+        work,
+        origin,
+        lambda: make_geometries(work, origin, work.uri("geometries", ".parquet")),
+        catalogue=catalogue_of([], recipe),
     )
-    work.journal.report("publish", f"{count} geometries at {uri}")
-    return WorkflowResult(uri=uri, count=count)
+    return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from landloom.raster.aoi import AoiRow, read_aoi
-from landloom.raster.catalog import Dataset
+from landloom.raster.catalog import Dataset, Recipe
 from landloom.raster.gti import plan_gti
-from landloom.raster.memory import return_free_memory
+from landloom.raster.made import Made
+from landloom.raster.methods.keeping import catalogue_of, keep, keep_index, rows_of
+from landloom.raster.methods.making import make_mosaic, mosaic_origin
 from landloom.raster.methods.plans import plan_of
 from landloom.raster.methods.work import Work
-from landloom.raster.mosaic.build import Sizes, build_mosaic
+from landloom.raster.mosaic.build import Sizes, frozen_plan
 from landloom.raster.mosaic.plan import MosaicPlan, plan_mosaic
-from landloom.raster.store.index import write_index
+from landloom.raster.provenance import Origin
 from landloom.wire.requests import (
     BuildAndPredictRecipe,
     BuildGtiMosaics,
     BuildMosaics,
     PredictGeometriesRecipe,
 )
-from landloom.wire.results import MosaicRow, WorkflowResult
+from landloom.wire.results import WorkflowResult
 
 type WindowRequest = BuildMosaics | BuildAndPredictRecipe | PredictGeometriesRecipe
 """Requests that look for imagery in a place and a time."""
@@ -33,6 +35,18 @@ type MosaicRequest = WindowRequest | BuildGtiMosaics
 type FindPlan = Callable[[AoiRow], MosaicPlan]
 
 
+@dataclass(frozen=True, slots=True)
+class WantedMosaic:
+    """A mosaic that is to be there: what it is made of, and where it goes if it must be built."""
+
+    number: int
+    """Of the AOI row."""
+    uri: str
+    key: str
+    plan: MosaicPlan
+    origin: Origin
+
+
 def build(work: Work, request: BuildMosaics) -> WorkflowResult:
     """Build one mosaic per AOI row."""
     catalog = work.catalog()
@@ -41,9 +55,10 @@ def build(work: Work, request: BuildMosaics) -> WorkflowResult:
     find = searching(request, datasets)
     if request.dry_run:
         return WorkflowResult(plan=plan_of(work, [find(row) for row in aoi]))
-    rows = mosaics(work, request, aoi, find)
-    index = index_of(work, rows, aoi, [each.name for each in datasets], request.start, request.end)
-    return WorkflowResult(mosaics=rows, index_uri=index)
+    made = [make_wanted(work, each) for each in wanted_mosaics(work, request, aoi, find)]
+    names = [each.name for each in datasets]
+    index = index_of(work, made, aoi, names, request.start, request.end)
+    return result_of(made, index)
 
 
 def build_gti(work: Work, request: BuildGtiMosaics) -> WorkflowResult:
@@ -55,60 +70,75 @@ def build_gti(work: Work, request: BuildGtiMosaics) -> WorkflowResult:
 
     if request.dry_run:
         return WorkflowResult(plan=plan_of(work, [find(row) for row in aoi]))
-    rows = mosaics(work, request, aoi, find, work.sizes(request.xy_chunksize))
-    return WorkflowResult(mosaics=rows, index_uri=index_of(work, rows, aoi, ["gti"]))
+    wanted = wanted_mosaics(work, request, aoi, find, work.sizes(request.xy_chunksize))
+    made = [make_wanted(work, each) for each in wanted]
+    return result_of(made, index_of(work, made, aoi, ["gti"]))
 
 
 def searching(request: WindowRequest, datasets: Sequence[Dataset]) -> FindPlan:
     """Return what finds the scenes that a request wants at an AOI row."""
 
     def find(row: AoiRow) -> MosaicPlan:
-        return plan_mosaic(datasets, row, request.start, request.end, request.target_crs)
+        return plan_mosaic(
+            datasets, row, request.start, request.end, request.target_crs, request.on_error
+        )
 
     return find
 
 
-def mosaics(
+def wanted_mosaics(
     work: Work,
     request: MosaicRequest,
     aoi: Sequence[AoiRow],
     find: FindPlan,
     sizes: Sizes | None = None,
-) -> list[MosaicRow]:
-    """Build one mosaic per AOI row."""
-    rows = []
+) -> Iterator[WantedMosaic]:
+    """Yield what each AOI row's mosaic is to be made of; each turn is one search at most."""
     for number, row in enumerate(aoi):
-        made = build_mosaic(
-            partial(find, row),
-            work.uri(f"mosaic-{number}", ".zarr"),
-            work.executor,
-            work.journal.report,
-            work.cancelled,
-            key=_key(request, row),
-            warn=work.journal.warn,
-            sizes=sizes or work.sizes(),
+        uri, key = work.uri(f"mosaic-{number}", ".zarr"), _key(request, row)
+        plan = frozen_plan(uri, key) or find(row)
+        origin = mosaic_origin(
+            plan,
+            sizes or work.sizes(),
             on_error=request.on_error,
             overviews=request.overviews,
         )
-        return_free_memory()
-        work.journal.report("publish", f"Mosaic at {made.location}")
-        rows.append(made)
-    return rows
+        yield WantedMosaic(number, uri, key, plan, origin)
+
+
+def make_wanted(work: Work, wanted: WantedMosaic, recipe: Recipe | None = None) -> Made:
+    """Return a mosaic that is wanted: an earlier one of the same things, or built now."""
+    return keep(
+        work,
+        wanted.origin,
+        lambda: make_mosaic(work, wanted.origin, wanted.uri, wanted.plan, wanted.key),
+        number=wanted.number,
+        catalogue=catalogue_of([each.name for each in wanted.plan.datasets], recipe),
+    )
 
 
 def index_of(
     work: Work,
-    rows: Sequence[MosaicRow],
+    made: Sequence[Made],
     aoi: Sequence[AoiRow],
     datasets: Sequence[str],
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> str:
-    """Write the index of mosaics and return its URI."""
-    uri = work.uri("index", ".parquet")
-    geometries = [row.geometry for row in aoi]
-    write_index(uri, rows, geometries, datasets=datasets, start=start, end=end)
-    return uri
+    """Return the URI of the index of stores: an earlier one of the very same, or written now."""
+    rows, geometries = rows_of(made), [row.geometry for row in aoi]
+    return keep_index(work, rows, geometries, datasets, start, end)
+
+
+def result_of(made: Sequence[Made], index: str, inputs: Sequence[Made] = ()) -> WorkflowResult:
+    """Return stores and their index as a workflow's result."""
+    return WorkflowResult(
+        mosaics=rows_of(made),
+        index_uri=index,
+        inputs=rows_of(inputs),
+        skipped_rasters=sum(each.skipped_rasters for each in (*made, *inputs)),
+        cached=all(each.cached for each in (*made, *inputs)),
+    )
 
 
 def _key(request: MosaicRequest, row: AoiRow) -> str:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shapely.geometry import box
 
 from landloom.raster.aoi import read_aoi
-from landloom.raster.methods.mosaics import index_of, mosaics, searching
+from landloom.raster.catalog import Recipe
+from landloom.raster.made import Made
+from landloom.raster.methods.keeping import catalogue_of, keep, keep_index, remembered, rows_of
+from landloom.raster.methods.making import make_prediction, prediction_origin
+from landloom.raster.methods.mosaics import (
+    WantedMosaic,
+    index_of,
+    make_wanted,
+    result_of,
+    searching,
+    wanted_mosaics,
+)
 from landloom.raster.methods.plans import plan_of
 from landloom.raster.methods.work import Work, stores_of
-from landloom.raster.store.index import write_index
-from landloom.raster.store.zarr import CubeStore
+from landloom.raster.models.registry import ModelRegistry
+from landloom.raster.models.resolve import resolve_model
+from landloom.raster.provenance import InputStore, UsedModel, identify
+from landloom.raster.store.objects import local_path
 from landloom.wire.plan import Plan
 from landloom.wire.requests import BuildAndPredictRecipe, Inference, PredictMosaic
-from landloom.wire.results import MosaicRow, WorkflowResult
+from landloom.wire.results import WorkflowResult
 
 if TYPE_CHECKING:
     from landloom.raster.prediction import ReadyModel
@@ -26,10 +38,10 @@ def predict(work: Work, request: PredictMosaic) -> WorkflowResult:
     sources = stores_of(request.mosaics)
     if request.dry_run:
         return WorkflowResult(plan=Plan(model=request.inference.model_path))
-    rows = _predictions(work, _model(work, request.inference), sources)
-    uri = work.uri("index", ".parquet")
-    write_index(uri, rows, [box(*row.bbox) for row in rows])
-    return WorkflowResult(mosaics=rows, index_uri=uri)
+    model = _ModelOnce(work, request.inference)
+    made = [_make(work, model, identify(uri), number) for number, uri in enumerate(sources)]
+    rows = rows_of(made)
+    return result_of(made, keep_index(work, rows, [box(*row.bbox) for row in rows]))
 
 
 def predict_recipe(work: Work, request: BuildAndPredictRecipe) -> WorkflowResult:
@@ -46,31 +58,67 @@ def predict_recipe(work: Work, request: BuildAndPredictRecipe) -> WorkflowResult
         work.journal.report(
             "search", f"Recipe {request.model_recipe} is answered by {recipe.name} here"
         )
+    model = _ModelOnce(work, recipe.inference, recipe)
+    wanted = list(wanted_mosaics(work, request, aoi, find))
     # The model first: one that is missing or wrong must be told before hours of mosaicking.
-    model = _model(work, recipe.inference, recipe.model.sha256, recipe.name)
-    inputs = mosaics(work, request, aoi, find)
-    rows = _predictions(work, model, [row.location for row in inputs])
+    if not all(_foreseen(work, model, each) for each in wanted):
+        model.ready()
+    inputs = [make_wanted(work, each, recipe) for each in wanted]
+    made = [_make(work, model, identify(each.uri), n) for n, each in enumerate(inputs)]
     names = [dataset.name for dataset in datasets]
-    index = index_of(work, rows, aoi, names, request.start, request.end)
-    return WorkflowResult(mosaics=rows, index_uri=index, inputs=inputs)
+    index = index_of(work, made, aoi, names, request.start, request.end)
+    return result_of(made, index, inputs)
 
 
-def _model(
-    work: Work, inference: Inference, sha256: str | None = None, recipe: str | None = None
-) -> ReadyModel:
-    """Return the model, fetched and held against the request before any pixel is read."""
+class _ModelOnce:
+    """A request's model: its file at once, the rest, which takes seconds, when it is needed."""
+
+    def __init__(self, work: Work, inference: Inference, recipe: Recipe | None = None) -> None:
+        self.inference = inference
+        self.recipe = recipe
+        self._work = work
+        self._ready: ReadyModel | None = None
+        name = None if recipe is None else recipe.name
+        sha256 = None if recipe is None else recipe.model.sha256
+        self.used = used_model(work, inference.model_path, sha256, name)
+
+    def ready(self) -> ReadyModel:
+        """Return the model, loaded and held against the request before any pixel is read."""
+        if self._ready is None:
+            self._ready = load(self._work, self.inference, self.used)
+        return self._ready
+
+
+def used_model(work: Work, href: str, sha256: str | None, recipe: str | None) -> UsedModel:
+    """Return the model that a request means, known by its content; it is fetched if need be."""
+    work.journal.report("search", f"Looking for the model {href}")
+    file = resolve_model(href, sha256, ModelRegistry(work.settings.models), recipe)
+    path = local_path(href)
+    return UsedModel(href if path is None else str(path), file.sha256, recipe)
+
+
+def load(work: Work, inference: Inference, model: UsedModel) -> ReadyModel:
+    """Load a model and hold it against the way it is to be run."""
     # Only predictions pay the seconds that torch takes to import.
     from landloom.raster.prediction import ready_model  # noqa: PLC0415
 
     work.journal.report("search", f"Loading the model {inference.model_path}")
-    return ready_model(inference, sha256, recipe, work.settings.models)
+    return ready_model(inference, model.sha256, model.recipe, work.settings.models)
 
 
-def _predictions(work: Work, model: ReadyModel, stores: Sequence[str]) -> list[MosaicRow]:
-    rows = []
-    for number, store in enumerate(stores):
-        uri = work.uri(f"prediction-{number}", ".zarr")
-        made = model.predict(CubeStore.open(store), uri, work.journal.report, work.cancelled)
-        work.journal.report("publish", f"Prediction at {made.location}")
-        rows.append(made)
-    return rows
+def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Made:
+    origin = prediction_origin(model.inference, model.used, source)
+    uri = work.uri(f"prediction-{number}", ".zarr")
+    return keep(
+        work,
+        origin,
+        lambda: make_prediction(work, origin, uri, model.ready),
+        number=number,
+        catalogue=catalogue_of([], model.recipe),
+    )
+
+
+def _foreseen(work: Work, model: _ModelOnce, wanted: WantedMosaic) -> bool:
+    """Tell whether the prediction over a mosaic is there: it has an identity before pixels."""
+    source = InputStore(wanted.uri, wanted.origin.digest)
+    return remembered(work, prediction_origin(model.inference, model.used, source)) is not None

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from landloom.raster.cache import Cache
 from landloom.raster.catalog import Catalog, load_catalog
 from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.journal import Journal
 from landloom.raster.mosaic.build import Sizes
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.index import read_index
+from landloom.wire.requests import WorkflowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class Work:
     journal: Journal
     cancelled: AskCancelled
     executor: Executor
+    request: WorkflowRequest
+    """What was asked for, for the records of what is made."""
+
+    def cache(self) -> Cache | None:
+        """Return the caller's cache, unless the request or the settings want none."""
+        folder = self.settings.cache
+        return Cache(folder) if folder is not None and self.request.cache else None
 
     def catalog(self) -> Catalog:
         """Return the datasets and recipes that are known here."""

@@ -1,0 +1,147 @@
+"""Keep what is made: take it from the cache, or make it, put its record beside it, remember it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+from shapely.geometry.base import BaseGeometry
+
+from landloom.raster.made import Made
+from landloom.raster.methods.work import Work
+from landloom.raster.provenance import (
+    Origin,
+    Provenance,
+    digest_of,
+    publish,
+    read_provenance,
+)
+from landloom.raster.store.index import write_index
+from landloom.wire.progress import Stage
+from landloom.wire.results import MosaicRow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+NOUNS = {
+    "mosaic": "Mosaic",
+    "prediction": "Prediction",
+    "polygons": "Polygons",
+    "geometries": "Geometries",
+    "change": "Change",
+    "multiscales": "Multiscales",
+}
+
+
+def keep(
+    work: Work,
+    origin: Origin,
+    make: Callable[[], Made],
+    *,
+    number: int = 0,
+    catalogue: Mapping[str, Any] | None = None,
+) -> Made:
+    """Return the output that `origin` describes: one of an earlier workflow, or made now.
+
+    The order makes kills harmless: the output is finished, its record is written, and only then
+    is it remembered.
+
+    Args:
+        work: The workflow.
+        origin: What the output is made of.
+        make: Makes it; started again, it goes on.
+        number: Which of the workflow's outputs of this kind it is.
+        catalogue: Entries of the catalogue that were used, for the record.
+    """
+    earlier = remembered(work, origin)
+    if earlier is not None:
+        tell(work, origin, earlier)
+        return earlier
+    made = make()
+    record = Provenance(
+        origin,
+        request=work.request.model_dump(mode="json"),
+        seed=work.seed,
+        number=number,
+        catalogue=catalogue or {},
+        inputs=tuple(_record_of(each.uri) for each in origin.inputs),
+        skipped=tuple(made.skipped),
+        skipped_rasters=made.skipped_rasters,
+    )
+    publish(made.uri, record)
+    cache = work.cache()
+    if cache is not None and _may_be_remembered(origin) and not made.skipped_rasters:
+        cache.put(_key(work, origin), made, record.digest)
+    tell(work, origin, made)
+    return made
+
+
+def remembered(work: Work, origin: Origin) -> Made | None:
+    """Return the output of an earlier workflow that is made of the same things, if there is one."""
+    cache = work.cache()
+    if cache is None or not _may_be_remembered(origin):
+        return None
+    return cache.find(_key(work, origin))
+
+
+def keep_index(
+    work: Work,
+    rows: Sequence[MosaicRow],
+    geometries: Sequence[BaseGeometry],
+    datasets: Sequence[str] = (),
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> str:
+    """Return the URI of the index of stores: an earlier one of the very same, or written now."""
+    said = [row.model_dump(mode="json") for row in rows]
+    places = [geometry.wkb_hex for geometry in geometries]
+    window = [None if moment is None else moment.isoformat() for moment in (start, end)]
+    key = digest_of(["index", said, places, list(datasets), window, work.request.bucket])
+    cache = work.cache()
+    earlier = None if cache is None else cache.find(key)
+    if earlier is not None:
+        return earlier.uri
+    uri = work.uri("index", ".parquet")
+    write_index(uri, rows, geometries, datasets=datasets, start=start, end=end)
+    if cache is not None:
+        cache.put(key, Made(uri=uri))
+    return uri
+
+
+def rows_of(made: Iterable[Made]) -> list[MosaicRow]:
+    """Return stores as rows of an index."""
+    return [each.row for each in made if each.row is not None]
+
+
+def catalogue_of(
+    datasets: Sequence[str], recipe: DataclassInstance | None = None
+) -> dict[str, Any]:
+    """Return the entries of the catalogue that were used; scenes hold the datasets in full."""
+    said: dict[str, Any] = {"datasets": list(datasets)}
+    return said if recipe is None else {**said, "recipe": to_jsonable_python(asdict(recipe))}
+
+
+def tell(work: Work, origin: Origin, made: Made) -> None:
+    """Report a finished output."""
+    how = ", from the cache: an earlier workflow made it of the same things" if made.cached else ""
+    count = "" if made.count is None else f"{made.count} "
+    stage: Stage = "publish"
+    noun = NOUNS[origin.what]
+    work.journal.report(stage, f"{count}{noun.lower() if count else noun} at {made.uri}{how}")
+
+
+def _may_be_remembered(origin: Origin) -> bool:
+    return all(each.certain for each in origin.inputs)
+
+
+def _key(work: Work, origin: Origin) -> str:
+    """Return the cache's key: who names a bucket wants the output there, not elsewhere."""
+    return digest_of([origin.digest, work.request.bucket])
+
+
+def _record_of(uri: str) -> dict[str, Any] | None:
+    record = read_provenance(uri)
+    return None if record is None else record.to_json()
