@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from landloom.errors import Cancelled, InvalidInput
-from landloom.raster.grid import lattice_origin, tiles
+from landloom.errors import InvalidInput
+from landloom.raster.execute.base import Executor
+from landloom.raster.grid import tiles
 from landloom.raster.journal import Report
 from landloom.raster.models.load import Model, Runner
 from landloom.raster.mosaic.build import VALID_FRACTION, mosaic_row
-from landloom.raster.predict.lattice import PatchLattice
-from landloom.raster.predict.plan import Block, Planner, blocks_of
-from landloom.raster.predict.stream import Stream
-from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore, SubTile
+from landloom.raster.predict.progress import Part, Progress
+from landloom.raster.predict.shards import (
+    RUNS_PER_WORKER,
+    Finished,
+    Prediction,
+    ShardRun,
+    cut,
+    predict_shards,
+)
+from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
 from landloom.wire.enums import MosaicToMosaicActorEnum
+from landloom.wire.progress import Stage
 from landloom.wire.requests import Inference
 from landloom.wire.results import MosaicRow
 
 BLOCK = 1024
 """Pixels a side of what is read, blended and handed to the shard at a time."""
 
-KEPT_BYTES = 512 << 20
-"""Memory for outputs of patches that later blocks need too; beyond it patches are run again."""
+RUNTIMES = "landloom:runtimes"
+"""Attribute that names the libraries, devices and precisions that computed a prediction."""
+
+WRITTEN_BEFORE = "Written before this start"
+"""What is reported for shards that a prediction finds when it goes on."""
 
 CHANGE = MosaicToMosaicActorEnum.SEMANTIC_SEGMENTATION_CHANGE_DETECTION_PYTORCH
 
 
-def predict_mosaic(
+def predict_mosaic(  # noqa: PLR0913 - what a prediction depends on
     source: CubeStore,
     inference: Inference,
     model: Model,
     output_uri: str,
     *,
+    executor: Executor,
     report: Report,
+    warn: Callable[[Stage, str], None],
     cancelled: Callable[[], bool],
+    prepare: Callable[[Inference, int], Runner] | None = None,
     block: int = BLOCK,
 ) -> MosaicRow:
     """Write a model's output for every pixel of a mosaic to a store of the same grid.
 
-    The result does not depend on shards, blocks or batches. Shards that are there are kept, so a
-    prediction that was ended goes on where it was. Where any feature has no value the output is
-    NaN.
+    The result does not depend on shards, blocks, workers or batches. Shards that are there are
+    kept, so a prediction that was ended goes on where it was. Where any feature has no value the
+    output is NaN, and likewise where the model gives NaN or infinity, which is warned of.
 
     Args:
         source: The mosaic; its bands include `inference.features`.
         inference: Patches, features, labels, actor, merge mode.
         model: See `load_model`.
         output_uri: The store to make or go on with.
-        report: Is told how far it has come.
-        cancelled: Asked before each block.
+        executor: Runs the model: here, as one stream of blocks, or on a cluster, as runs of shards.
+        report: Is told how far it has come, from this thread.
+        warn: Is told what the user should know.
+        cancelled: Asked often.
+        prepare: Places the model for so many time steps; None is `model.prepare`. It travels to
+            where the tasks run.
         block: Pixels a side; the result does not depend on it.
 
     Raises:
@@ -64,105 +80,96 @@ def predict_mosaic(
     """
     _check_features(source, inference)
     steps = _time_steps(source, inference)
-    runner = model.prepare(inference, len(steps[0]))
-    for note in runner.notes:
-        report("predict", note, None, None)
+    model.check(inference, len(steps[0]))
+    make = partial(prepare or model.prepare, inference, len(steps[0]))
+    if executor.local:
+        make = partial(_itself, make())  # a model that fails has made no store
     output = _output(source, inference, model, output_uri, steps)
-    prediction = _Prediction(
-        source, inference, runner, output, steps, min(block, output.shard), report, cancelled
+    prediction = Prediction(source, output, inference, min(block, output.shard))
+    progress = Progress(report, cancelled, _total(prediction))
+    runs = 1 if executor.local else RUNS_PER_WORKER * executor.workers
+    tasks = (
+        task
+        for slot, shards in enumerate(_missing(prediction, progress))
+        for task in cut(slot, steps[slot], shards, runs)
     )
-    valid = prediction.run()
+    run = partial(predict_shards, prediction, progress.tell if executor.local else None)
+    gpus = 0.0 if model.device == "cpu" else 1.0
+    runtimes = _gather(
+        executor.map_with(make, run, tasks, progress.asked, gpus=gpus),
+        progress,
+        warn,
+        local=executor.local,
+    )
     height, width = output.shape_yx
-    valid_fraction = valid / (height * width * len(output.times))
-    return mosaic_row(output.finish({VALID_FRACTION: valid_fraction}), valid_fraction)
+    valid_fraction = progress.valid / (height * width * len(output.times))
+    found = {VALID_FRACTION: valid_fraction, RUNTIMES: sorted(runtimes)}
+    return mosaic_row(output.finish(found), valid_fraction)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prediction:
-    """One prediction in work."""
+def _itself[T](thing: T) -> T:
+    return thing
 
-    source: CubeStore
-    inference: Inference
-    runner: Runner
-    output: CubeStore
-    steps: list[tuple[int, ...]]
-    block: int
-    report: Report
-    cancelled: Callable[[], bool]
 
-    def run(self) -> int:
-        """Write every shard that is missing; return how many pixels have a value."""
-        shards = [(tile.iy, tile.ix) for tile in tiles(self.output.shape_yx, self.output.shard)]
-        total = len(self.steps) * sum(len(self._blocks(0, shard)) for shard in shards)
-        progress = _Progress(self.report, total)
-        for slot, time_indexes in enumerate(self.steps):
-            missing = []
-            for shard in shards:
-                if self.output.has_shard(slot, *shard):
-                    progress.skip(len(self._blocks(slot, shard)), self._count(slot, shard))
-                else:
-                    missing.append(shard)
-            self._predict(slot, time_indexes, missing, progress)
-        return progress.valid
+def _missing(prediction: Prediction, progress: Progress) -> list[list[tuple[int, int]]]:
+    """Return the shards of each time step that are not written; count the others as done."""
+    output = prediction.output
+    written = output.finished_shards()
+    missing: list[list[tuple[int, int]]] = []
+    for slot in range(len(output.times)):
+        missing.append([])
+        for shard in _shards(output):
+            if (slot, *shard) not in written:
+                missing[-1].append(shard)
+                continue
+            blocks = len(prediction.blocks(slot, shard))
+            progress.count(Part(blocks, _count(output, slot, shard), 0), WRITTEN_BEFORE)
+    return missing
 
-    def _predict(
-        self,
-        slot: int,
-        time_indexes: tuple[int, ...],
-        shards: list[tuple[int, int]],
-        progress: _Progress,
-    ) -> None:
-        """Write shards of one time step in order."""
-        blocks = [block for shard in shards for block in self._blocks(slot, shard)]
-        planner = Planner(
-            PatchLattice.of(self.inference),
-            _origin(self.source),
-            self.block,
-            KEPT_BYTES // (4 * len(self.inference.labels) * self.inference.patch_size**2),
+
+def _gather(
+    finished: Iterable[tuple[ShardRun, Finished]],
+    progress: Progress,
+    warn: Callable[[Stage, str], None],
+    *,
+    local: bool,
+) -> set[str]:
+    """Count what comes, say what the user should know, return what computed it."""
+    runtimes, said = set(), set()
+    for _, result in finished:
+        if local:  # block by block, it was told already
+            progress.catch_up()
+        else:
+            progress.count(result.part)
+        runtimes.add(result.runtime)
+        for note in result.notes:
+            if note not in said:
+                said.add(note)
+                warn("predict", note)
+    if progress.refused:
+        warn(
+            "predict",
+            f"The model gave no number (NaN or infinity) for {progress.refused} pixels: they have"
+            " no data.",
         )
-        stream = Stream(
-            self.source, time_indexes, self.inference, self.runner, planner, self._check
-        )
-        finished = stream.blocks(blocks)
-        for (iy, ix), pieces in groupby(finished, key=lambda piece: piece[0].shard):
-            self.output.write_shard(slot, iy, ix, progress.watched(pieces))
-
-    def _blocks(self, slot: int, shard: tuple[int, int]) -> list[Block]:
-        return list(blocks_of(slot, shard, self.output.shard_window(*shard), self.block))
-
-    def _count(self, slot: int, shard: tuple[int, int]) -> int:
-        window = self.output.shard_window(*shard)
-        values = self.output.read(slot, [self.inference.labels[0]], window)
-        return int(np.isfinite(values).sum())
-
-    def _check(self) -> None:
-        if self.cancelled():
-            raise Cancelled("The prediction was cancelled.")
+    return runtimes
 
 
-@dataclass(slots=True)
-class _Progress:
-    """Counts blocks and valid pixels as they pass, and tells."""
+def _shards(output: CubeStore) -> list[tuple[int, int]]:
+    return [(tile.iy, tile.ix) for tile in tiles(output.shape_yx, output.shard)]
 
-    report: Report
-    total: int
-    done: int = 0
-    valid: int = 0
 
-    def skip(self, blocks: int, valid: int) -> None:
-        """Count a shard that is there already."""
-        self._count(blocks, valid)
+def _total(prediction: Prediction) -> int:
+    """Return how many blocks there are in all time steps."""
+    output = prediction.output
+    blocks = sum(len(prediction.blocks(0, shard)) for shard in _shards(output))
+    return blocks * len(output.times)
 
-    def watched(self, pieces: Iterator[tuple[Block, NDArray[np.float32]]]) -> Iterator[SubTile]:
-        """Yield what `write_shard` takes."""
-        for block, values in pieces:
-            yield block.window, values
-            self._count(1, int(np.isfinite(values[0]).sum()))
 
-    def _count(self, blocks: int, valid: int) -> None:
-        self.done += blocks
-        self.valid += valid
-        self.report("predict", "Running the model", self.done, self.total)
+def _count(output: CubeStore, slot: int, shard: tuple[int, int]) -> int:
+    """Return how many pixels of a shard have a value."""
+    values = output.read(slot, output.bands[:1], output.shard_window(*shard))
+    return int(np.isfinite(values).sum())
 
 
 def _check_features(source: CubeStore, inference: Inference) -> None:
@@ -215,11 +222,3 @@ def _output(
         shard=source.shard if source.native else DEFAULT_SHARD,
         chunk=source.chunk if source.native else DEFAULT_CHUNK,
     )
-
-
-def _origin(source: CubeStore) -> tuple[int, int]:
-    """Return the lattice index of the first pixel; a foreign grid has a lattice of its own."""
-    try:
-        return lattice_origin(source.geobox)
-    except InvalidInput:
-        return 0, 0

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.grid import Window
+from landloom.raster.kernel import kernel
 from landloom.raster.predict.lattice import mirrored
 from landloom.raster.store.zarr import CubeStore
 
@@ -26,11 +27,14 @@ class Pixels:
     valid: NDArray[np.bool_]
     """(y, x): where every feature has a value."""
 
-    def patch(self, window: Window) -> NDArray[np.float32] | None:
-        """Return (channel, y, x) of a patch, or None if no pixel of it is valid."""
+    def any_in(self, window: Window) -> bool:
+        """Return whether any pixel of a part of the window is valid."""
         rows, columns = window.shifted(-self.window.y0, -self.window.x0).slices()
-        if not self.valid[rows, columns].any():
-            return None
+        return bool(self.valid[rows, columns].any())
+
+    def patch(self, window: Window) -> NDArray[np.float32]:
+        """Return (channel, y, x) of a part of the window."""
+        rows, columns = window.shifted(-self.window.y0, -self.window.x0).slices()
         return self.values[:, rows, columns]
 
     def valid_in(self, window: Window) -> NDArray[np.bool_]:
@@ -59,9 +63,25 @@ def read_pixels(
     values = steps[0] if len(steps) == 1 else np.concatenate(steps)
     if inside != window:
         values = values[:, rows - inside.y0][:, :, columns - inside.x0]
-    holes = np.isnan(values)
-    values[holes] = 0
-    return Pixels(window, values, ~holes.any(axis=0))
+    values = np.ascontiguousarray(values)
+    valid = np.empty(values.shape[1:], np.bool_)
+    _fill_holes(values, valid)
+    return Pixels(window, values, valid)
+
+
+@kernel
+def _fill_holes(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+    """Set NaN in (channel, y, x) to 0 and note in (y, x) where no channel had one."""
+    channels, height, width = values.shape
+    for y in range(height):
+        for x in range(width):
+            valid[y, x] = True
+        for channel in range(channels):
+            for x in range(width):
+                value = values[channel, y, x]
+                there = value == value  # noqa: PLR0124 - NaN is what does not equal itself
+                values[channel, y, x] = value if there else np.float32(0)
+                valid[y, x] &= there
 
 
 def hull(windows: Iterable[Window]) -> Window:
@@ -75,17 +95,19 @@ def hull(windows: Iterable[Window]) -> Window:
     )
 
 
-def ahead[T, R](run: Callable[[T], R], tasks: Iterable[T], depth: int = 1) -> Iterator[tuple[T, R]]:
-    """Yield each task with its result, in order, while up to `depth` later ones run on a thread.
+def ahead[T, R](
+    run: Callable[[T], R], tasks: Iterable[T], threads: int = 1
+) -> Iterator[tuple[T, R]]:
+    """Yield each task with its result, in order, while later ones run on `threads` threads.
 
     Reading and decoding release the GIL, so the next window is there when the model wants it.
     """
     waiting: deque[tuple[T, Future[R]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="read-ahead") as pool:
         try:
             for task in tasks:
                 waiting.append((task, pool.submit(run, task)))
-                if len(waiting) > depth:
+                if len(waiting) > threads:
                     first, result = waiting.popleft()
                     yield first, result.result()
             while waiting:

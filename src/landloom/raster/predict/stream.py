@@ -4,52 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from landloom.raster.execute.local import available_cores
 from landloom.raster.models.load import Runner
-from landloom.raster.predict.blend import activate, blend, block_windows
+from landloom.raster.predict.batches import Batches
+from landloom.raster.predict.blend import Blended, blend
 from landloom.raster.predict.lattice import PatchLattice
 from landloom.raster.predict.pixels import Pixels, ahead, hull, read_pixels
-from landloom.raster.predict.plan import Block, BlockPlan, PatchKey, Planner
+from landloom.raster.predict.plan import Block, BlockPlan, Planner
 from landloom.raster.store.zarr import CubeStore
-from landloom.wire.enums import MosaicToMosaicActorEnum
 from landloom.wire.requests import Inference
 
+CORES_PER_READER = 4
+"""Two cores read with one thread while they compute; a GPU's many cores read with several."""
 
-@dataclass(slots=True)
-class _Batches:
-    """Collects patches, runs the model when a batch is full, keeps outputs till they are spent."""
-
-    runner: Runner
-    actor: MosaicToMosaicActorEnum
-    outputs: dict[PatchKey, NDArray[np.float32] | None] = field(default_factory=dict)
-    _keys: list[PatchKey] = field(default_factory=list)
-    _patches: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def add(self, key: PatchKey, patch: NDArray[np.float32] | None) -> None:
-        """Take a patch; None is one without a valid pixel, which is not run."""
-        if key in self.outputs or key in self._keys:
-            return
-        if patch is None:
-            self.outputs[key] = None
-            return
-        self._keys.append(key)
-        self._patches.append(patch)
-        if len(self._keys) == self.runner.batch:
-            self.flush()
-
-    def flush(self) -> None:
-        """Run what has been collected."""
-        if not self._keys:
-            return
-        results = self.runner.run(np.stack(self._patches))
-        for key, result in zip(self._keys, results, strict=True):
-            self.outputs[key] = activate(self.actor, result)
-        self._keys.clear()
-        self._patches.clear()
+type Waiting = deque[tuple[BlockPlan, NDArray[np.bool_]]]
+"""Blocks whose patches are on their way, and where they are valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +36,48 @@ class Stream:
     inference: Inference
     runner: Runner
     planner: Planner
-    check: Callable[[], None]
-    """Called before each block; raises to stop."""
+    cancelled: Callable[[], bool]
+    """Asked before each batch and while waiting for one."""
 
-    def blocks(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, NDArray[np.float32]]]:
-        """Yield each block with its float32 (label, y, x)."""
-        batches = _Batches(self.runner, self.inference.actor)
-        waiting: deque[tuple[BlockPlan, NDArray[np.bool_]]] = deque()
+    def blocks(self, blocks: Sequence[Block]) -> Iterator[Blended]:
+        """Yield each block when it is finished, while the model works for the next ones.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+        """
+        waiting: Waiting = deque()
         weights = PatchLattice.of(self.inference).weights()
-        for plan, pixels in ahead(self._read, self.planner.plans(blocks)):
-            self.check()
-            for key in plan.fresh:
-                batches.add(key, pixels.patch(self.planner.patch_window(key)))
-            waiting.append((plan, pixels.valid_in(plan.block.window)))
-            while waiting and all(key in batches.outputs for key in waiting[0][0].needed):
+        readers = max(1, available_cores() // CORES_PER_READER)
+        with closing(Batches(self.runner, self.inference.actor, self.cancelled)) as batches:
+            for plan, pixels in ahead(self._read, self.planner.plans(blocks), readers):
+                batches.check()
+                for key in plan.fresh:
+                    batches.add(key, pixels, self.planner.patch_window(key))
+                waiting.append((plan, pixels.valid_in(plan.block.window)))
+                while self._enough_behind(waiting, batches):
+                    yield self._finished(waiting, batches, weights)
+            batches.flush()
+            while waiting:
                 yield self._finished(waiting, batches, weights)
-        batches.flush()
-        while waiting:
-            yield self._finished(waiting, batches, weights)
 
     def _read(self, plan: BlockPlan) -> Pixels:
-        window = hull(block_windows(plan, self.planner))
-        return read_pixels(self.source, self.time_indexes, self.inference.features, window)
+        windows = [plan.block.window, *map(self.planner.patch_window, plan.fresh)]
+        return read_pixels(self.source, self.time_indexes, self.inference.features, hull(windows))
+
+    def _enough_behind(self, waiting: Waiting, batches: Batches) -> bool:
+        """Return whether the model has work for the time that finishing the first block takes."""
+        behind = sum(len(plan.fresh) for plan, _ in list(waiting)[1:])
+        enough = behind >= 2 * self.runner.batch * self.runner.streams
+        return enough and all(map(batches.sent, waiting[0][0].needed))
 
     def _finished(
-        self,
-        waiting: deque[tuple[BlockPlan, NDArray[np.bool_]]],
-        batches: _Batches,
-        weights: NDArray[np.float32],
-    ) -> tuple[Block, NDArray[np.float32]]:
+        self, waiting: Waiting, batches: Batches, weights: NDArray[np.float32]
+    ) -> Blended:
         plan, valid = waiting.popleft()
         labels = len(self.inference.labels)
-        values = blend(plan, self.planner, batches.outputs, weights, valid, labels)
+        done = blend(plan, self.planner, batches.output, weights, valid, labels)
         wanted = {key for later, _ in waiting for key in later.needed}
         for key in plan.spent:
             if key not in wanted:
-                del batches.outputs[key]
-        return plan.block, values
+                batches.forget(key)
+        return done

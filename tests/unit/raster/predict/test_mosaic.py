@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from tests.engine.cubes import ORIGIN_YX, all_pixels, cube, never, unheard
 from tests.engine.exported import Echo, Net, Tenth, exported
 
 from landloom.errors import Cancelled, InvalidInput, ModelRejected, StoreProblem
+from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.models.load import Model, load_model
 from landloom.raster.models.registry import ModelFile, sha256_of
-from landloom.raster.predict import mosaic
-from landloom.raster.predict.mosaic import predict_mosaic
+from landloom.raster.predict import shards
+from landloom.raster.predict.mosaic import WRITTEN_BEFORE, predict_mosaic
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.enums import MergeModeEnum, MosaicToMosaicActorEnum
 from landloom.wire.requests import Inference
@@ -60,12 +62,20 @@ def request(**more: Any) -> Inference:
     return Inference(**(said | more))
 
 
+def run(
+    source: CubeStore, model: Model, output: Path, inference: Inference, **more: Any
+) -> MosaicRow:
+    said = {"report": unheard, "warn": unheard, "cancelled": never, "block": 64}
+    with closing(LocalExecutor(2)) as executor:
+        return predict_mosaic(
+            source, inference, model, str(output), **({"executor": executor} | said | more)
+        )
+
+
 def predicted(
     source: CubeStore, model: Model, output: Path, *, block: int = 64, **more: Any
 ) -> tuple[MosaicRow, NDArray[np.float32]]:
-    row = predict_mosaic(
-        source, request(**more), model, str(output), report=unheard, cancelled=never, block=block
-    )
+    row = run(source, model, output, request(**more), block=block)
     return row, all_pixels(CubeStore.open(str(output)))
 
 
@@ -121,7 +131,7 @@ class TestInvariance:
         block: int,
         kept_bytes: int,
     ) -> None:
-        monkeypatch.setattr(mosaic, "KEPT_BYTES", kept_bytes)
+        monkeypatch.setattr(shards, "KEPT_BYTES", kept_bytes)
         source = cube(tmp_path / "s.zarr", imagery, shard=shard)
         _, found = predicted(source, net, tmp_path / "p.zarr", block=block)
         np.testing.assert_array_equal(found, reference)
@@ -214,24 +224,24 @@ class TestGoingOn:
     ) -> None:
         source = cube(tmp_path / "s.zarr", imagery)
         whole, reference = predicted(source, net, tmp_path / "whole.zarr")
-        blocks = 0
+        path = tmp_path / "p.zarr"
 
         def after_two_shards() -> bool:
-            nonlocal blocks
-            blocks += 1
-            return blocks > 3
+            there = (path / "zarr.json").exists()
+            return there and len(CubeStore.open(str(path)).finished_shards()) >= 2
 
-        uri = str(tmp_path / "p.zarr")
         with pytest.raises(Cancelled):
-            predict_mosaic(
-                source, request(), net, uri, report=unheard, cancelled=after_two_shards, block=64
-            )
-        broken = CubeStore.open(uri)
-        written = [broken.has_shard(0, iy, ix) for iy in range(3) for ix in range(3)]
-        assert 0 < sum(written) < 9
+            run(source, net, path, request(), cancelled=after_two_shards)
+        broken = CubeStore.open(str(path))
+        written = len(broken.finished_shards())
+        assert 2 <= written < 9
         assert not broken.complete
-        row, found = predicted(source, net, tmp_path / "p.zarr")
-        np.testing.assert_array_equal(found, reference)
+        told: list[str] = []
+        row = run(
+            source, net, path, request(), report=lambda _stage, message, *_: told.append(message)
+        )
+        assert told == [WRITTEN_BEFORE] * written + ["Running the model"] * (9 - written)
+        np.testing.assert_array_equal(all_pixels(CubeStore.open(str(path))), reference)
         assert row.valid_fraction == whole.valid_fraction
 
     def test_refuses_to_go_on_with_another_prediction(
@@ -246,13 +256,12 @@ class TestGoingOn:
         self, net: Model, imagery: NDArray[np.float32], tmp_path: Path
     ) -> None:
         told: list[tuple[int | None, int | None]] = []
-        predict_mosaic(
+        run(
             cube(tmp_path / "s.zarr", imagery),
-            request(),
             net,
-            str(tmp_path / "p.zarr"),
+            tmp_path / "p.zarr",
+            request(),
             report=lambda _stage, _message, done, total: told.append((done, total)),
-            cancelled=never,
             block=32,
         )
         assert told == [(number, 30) for number in range(1, 31)]
