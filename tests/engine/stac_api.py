@@ -92,9 +92,13 @@ def serve(api: StacApi) -> Iterator[StacApi]:
 
 @contextmanager
 def serve_files(
-    answer: Callable[[str], bytes | int],
+    answer: Callable[[str], bytes | int], sent: list[int] | None = None
 ) -> Iterator[str]:
-    """Serve `answer(path)`: bytes with ranges, or a status; yield the root URL."""
+    """Serve `answer(path)`: bytes with ranges, or a status; yield the root URL.
+
+    The length of every body that goes out is added to `sent`.
+    """
+    lengths = [] if sent is None else sent
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -106,10 +110,12 @@ def serve_files(
                 return
             wanted = self.headers.get("Range")
             if wanted is None:
+                lengths.append(len(body))
                 send(self, 200, body)
                 return
             low, high = wanted.removeprefix("bytes=").split("-")
             part = body[int(low) : int(high) + 1]
+            lengths.append(len(part))
             send(self, 206, part, f"bytes {low}-{int(low) + len(part) - 1}/{len(body)}")
 
         def do_HEAD(self) -> None:

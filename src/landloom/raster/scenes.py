@@ -102,8 +102,8 @@ def search_scenes(
 
     A scene stays if its day of year lies in the season of its own latitude and its cloud cover is
     below the dataset's limit. Of the scenes of one MGRS tile at most `max_scenes` stay, the least
-    cloudy first, so the choice knows nothing of output tiles. Of several processings of one
-    acquisition the newest stays.
+    cloudy first, so the choice knows nothing of output tiles. Where a median is taken, of several
+    processings of one acquisition the newest stays.
 
     Args:
         dataset: What to look for, and where.
@@ -139,7 +139,9 @@ def search_scenes(
         if low <= scene.acquired < high and _in_season(scene, dataset):
             seen[scene.id] = scene
     clear = [scene for scene in seen.values() if scene.cloud_cover < dataset.max_cloud_cover]
-    chosen = _capped(_newest_processing(clear), dataset.max_scenes)
+    # Drawn over one another, the newest processing is on top anyway; a median would count both.
+    single = clear if dataset.reducer == "last" else _newest_processing(clear)
+    chosen = _capped(single, dataset.max_scenes)
     return SceneTable(
         dataset=dataset.name,
         start=low,

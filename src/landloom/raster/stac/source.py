@@ -78,7 +78,7 @@ def _stored_items(
     """Yield the items of a stac-geoparquet."""
     for row in _rows(source, geometry, "datetime", periods):
         item: dict[str, Any] = {"properties": {}}
-        for name, value in _filled(row.values).items():
+        for name, value in _filled(row.columns).items():
             holder = item if name in ITEM_MEMBERS else item["properties"]
             holder[name] = value
         item["geometry"] = mapping(row.geometry)
@@ -90,7 +90,7 @@ def _index_items(source: Source, geometry: BaseGeometry, periods: Sequence[Span]
     """Yield the rows of a tile index as items."""
     for row in _rows(source, geometry, source.time_column, periods):
         item = index_item(source, row)
-        moment = time_of(row.values.get(source.time_column or ""))
+        moment = time_of(row.columns.get(source.time_column or ""))
         if moment is None:
             raise CatalogProblem(
                 f"The raster {item['id']} of {source.href} has no time in {source.time_column!r}.",
@@ -106,9 +106,9 @@ def index_item(source: Source, row: Row) -> dict[str, Any]:
     Raises:
         CatalogProblem: There is no column of this name, or no text in it.
     """
-    href = row.values.get(source.location_field)
+    href = row.columns.get(source.location_field)
     if not isinstance(href, str) or not href:
-        columns = ", ".join(name for name in row.values if name != "bbox")
+        columns = ", ".join(name for name in row.columns if name != "bbox")
         raise CatalogProblem(
             f"The tile index {source.href} has no URL in its column {source.location_field!r}.",
             suggestion=f"Name the column by location_field; there are {columns}.",
@@ -116,7 +116,7 @@ def index_item(source: Source, row: Row) -> dict[str, Any]:
     return {
         "id": href,
         "geometry": mapping(row.geometry),
-        "properties": _filled(row.values),
+        "properties": _filled(row.columns),
         "assets": {IMAGE: {"href": href}},
     }
 

@@ -42,8 +42,8 @@ type Span = tuple[datetime, datetime]
 class Row:
     """A row of a table."""
 
-    values: dict[str, Any]
-    """By column, without the geometry."""
+    columns: dict[str, Any]
+    """Values by column, without the geometry."""
     geometry: BaseGeometry
     """EPSG:4326, split at the antimeridian."""
 

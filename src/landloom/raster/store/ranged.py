@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -25,7 +25,9 @@ def open_object(uri: str) -> BinaryIO:
         if path is not None:
             return path.open("rb")
         location = objects.resolve(uri)
-        size = int(obstore.head(location.store, location.path)["size"])
+        # Not by HEAD: a signed URL is signed for GET alone.
+        options: Any = {"range": (0, 1)}
+        size = int(obstore.get(location.store, location.path, options=options).meta["size"])
     except (BaseError, OSError) as error:
         raise _problem(uri, error) from error
     return cast("BinaryIO", _Ranged(location, size))
