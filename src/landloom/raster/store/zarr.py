@@ -120,20 +120,24 @@ class CubeStore:
         Raises:
             StoreProblem: There is none, or it is not a mosaic.
         """
-        try:
-            document = json.loads(objects.read_bytes(_join(uri, "zarr.json")))
-        except StoreProblem as error:
-            raise StoreProblem(
-                f"There is no mosaic at {uri}: {error.message}",
-                suggestion="Pass the URI of a store made by build_mosaics or predict_mosaic.",
-            ) from error
+        document = _root(uri)
         attributes = document.get("attributes", {})
         members = document.get("consolidated_metadata", {}).get("metadata", {})
         array = members.get(layout.VARIABLE, {})
         sizes = _native_sizes(array)
         if sizes is None or "spatial:transform" not in attributes:
             found = describe_foreign(uri)
-            return cls(uri, found.geobox, found.bands, found.times, *found.sizes, attributes, False)
+            return cls(
+                uri,
+                found.geobox,
+                found.bands,
+                found.times,
+                found.side,
+                found.side,
+                found.attributes,
+                native=False,
+                time_deltas=found.time_deltas,
+            )
         crs = attributes.get("proj:code") or attributes["proj:wkt2"]
         geobox = GeoBox(tuple(array["shape"][2:]), Affine(*attributes["spatial:transform"]), crs)
         bands = layout.decode_strings(objects.read_bytes(_join(uri, "band", "c/0")))
@@ -311,6 +315,20 @@ def _reopen(wanted: CubeStore, attributes: Mapping[str, Any]) -> CubeStore:
             suggestion="Choose another output, or delete that store.",
         )
     return found
+
+
+def _root(uri: str) -> layout.Document:
+    """Return the root's document; of a store in Zarr v2, which has another one, an empty one."""
+    try:
+        document: layout.Document = json.loads(objects.read_bytes(_join(uri, "zarr.json")))
+    except StoreProblem as error:
+        if objects.exists(_join(uri, ".zgroup")) or objects.exists(_join(uri, ".zmetadata")):
+            return {}
+        raise StoreProblem(
+            f"There is no mosaic at {uri}: {error.message}",
+            suggestion="Pass the URI of a store made by build_mosaics or predict_mosaic.",
+        ) from error
+    return document
 
 
 def _native_sizes(array: Mapping[str, Any]) -> tuple[int, int] | None:
