@@ -115,15 +115,14 @@ def find_in_piece(model: GeometryModel, piece: Piece, cancelled: AskCancelled) -
     pixels = read_pixels(
         piece.source, (piece.time_index,), piece.inference.features, hull(windows.values())
     )
-    patches = ((key, pixels.patch(window)) for key, window in windows.items())
-    filled = ((key, values) for key, values in patches if values is not None)
+    filled = [key for key, window in windows.items() if pixels.any_in(window)]
     sightings: list[Sighting] = []
     for batch in batched(filled, model.batch):
         if cancelled():
             raise Cancelled("The search for geometries was cancelled.")
-        stacked = np.stack([values for _, values in batch])
-        found = model.find(stacked, piece.inference.confidence_threshold)
-        for (key, _), instances in zip(batch, found, strict=True):
+        patches = np.stack([pixels.patch(windows[key]) for key in batch])
+        found = model.find(patches, piece.inference.confidence_threshold)
+        for key, instances in zip(batch, found, strict=True):
             ground = _ground(piece, key, pixels)
             seen = (sight(ground, number, each) for number, each in enumerate(instances))
             sightings += [each for each in seen if each is not None]

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from landloom.raster.methods.keeping import catalogue_of, keep
+from landloom.raster.aoi import read_aoi
+from landloom.raster.methods.keeping import catalogue_of, keep, remembered, rows_of
 from landloom.raster.methods.making import geometries_origin, make_geometries
+from landloom.raster.methods.mosaics import make_wanted, searching, wanted_mosaics
+from landloom.raster.methods.plans import plan_of
 from landloom.raster.methods.predictions import used_model
 from landloom.raster.methods.work import Work, stores_of
-from landloom.raster.provenance import UsedModel, identify
+from landloom.raster.provenance import InputStore, UsedModel, identify
 from landloom.wire.plan import Plan
 from landloom.wire.requests import GeometryInference, PredictGeometries, PredictGeometriesRecipe
 from landloom.wire.results import WorkflowResult
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+DEGREES = 4326
+"""EPSG code of a recipe's geometries: that of the mosaics is the caller's `target_crs`."""
 
 
 def predict(work: Work, request: PredictGeometries) -> WorkflowResult:
@@ -29,7 +35,43 @@ def predict(work: Work, request: PredictGeometries) -> WorkflowResult:
 
 def predict_recipe(work: Work, request: PredictGeometriesRecipe) -> WorkflowResult:
     """Build the mosaics a geometry recipe wants and ask its model over them."""
-    raise NotImplementedError
+    catalog = work.catalog()
+    recipe = catalog.geometry_recipe(request.model_recipe)
+    inference = recipe.inference(request.text_prompt, request.confidence_threshold)
+    datasets = [catalog.dataset(name) for name in recipe.datasets]
+    aoi = read_aoi(request.aoi)
+    find = searching(request, datasets)
+    if request.dry_run:
+        plan = plan_of(work, [find(row) for row in aoi])
+        return WorkflowResult(plan=plan.model_copy(update={"model": recipe.model.href}))
+    if recipe.name != request.model_recipe.upper():
+        work.journal.report(
+            "search", f"Recipe {request.model_recipe} is answered by {recipe.name} here"
+        )
+    model = used_model(work, inference.model_path, recipe.model.sha256, recipe.name)
+    wanted = list(wanted_mosaics(work, request, aoi, find))
+    foreseen = [InputStore(each.uri, each.origin.digest) for each in wanted]
+    # The model first: one that is missing or wrong must be told before hours of mosaicking.
+    if remembered(work, geometries_origin(inference, DEGREES, model, foreseen)) is None:
+        check_model(work, inference, model)
+    inputs = [make_wanted(work, each, recipe) for each in wanted]
+    stores = [each.uri for each in inputs]
+    made = _ask(work, inference, stores, DEGREES, model, recipe)
+    skipped = sum(each.skipped_rasters for each in inputs)
+    cached = made.cached and all(each.cached for each in inputs)
+    return made.model_copy(
+        update={"inputs": rows_of(inputs), "skipped_rasters": skipped, "cached": cached}
+    )
+
+
+def check_model(work: Work, inference: GeometryInference, model: UsedModel) -> None:
+    """Hold a model against the way it is to be run."""
+    # Only models pay the seconds that torch takes to import.
+    from landloom.raster.geometries import check_geometry_model  # noqa: PLC0415
+
+    check_geometry_model(
+        inference, work.settings.models, work.journal.report, model.sha256, model.recipe
+    )
 
 
 def _ask(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from landloom.raster.aoi import AoiRow, read_aoi
-from landloom.raster.catalog import Dataset, Recipe
+from landloom.raster.catalog import Dataset, GeometryRecipe, Recipe
 from landloom.raster.gti import plan_gti
 from landloom.raster.made import Made
 from landloom.raster.methods.keeping import catalogue_of, keep, keep_index, rows_of
@@ -106,7 +106,9 @@ def wanted_mosaics(
         yield WantedMosaic(number, uri, key, plan, origin)
 
 
-def make_wanted(work: Work, wanted: WantedMosaic, recipe: Recipe | None = None) -> Made:
+def make_wanted(
+    work: Work, wanted: WantedMosaic, recipe: Recipe | GeometryRecipe | None = None
+) -> Made:
     """Return a mosaic that is wanted: an earlier one of the same things, or built now."""
     return keep(
         work,
