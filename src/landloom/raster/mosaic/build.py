@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from landloom.errors import Cancelled, StoreProblem
-from landloom.raster.catalog.dataset import Dataset
+from landloom.errors import StoreProblem
 from landloom.raster.execute.base import AskCancelled, Executor
-from landloom.raster.grid import footprint, tiles
+from landloom.raster.grid import footprint
 from landloom.raster.journal import Report
+from landloom.raster.ledger import Ledger
 from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.mosaic.read import shared_reader
-from landloom.raster.mosaic.tile import (
-    DEFAULT_SUBTILE,
-    Layer,
-    MosaicTask,
-    TileReport,
-    build_tile,
-)
-from landloom.raster.scenes import OnError, SceneTable
+from landloom.raster.mosaic.tasks import MosaicTasks, Place, place_of
+from landloom.raster.mosaic.tile import DEFAULT_SUBTILE, MosaicTask, TileReport, build_tile
+from landloom.raster.multiscales import GrowingOverviews, summarize_shard
+from landloom.raster.multiscales.overview import Sketches
+from landloom.raster.multiscales.pyramid import Pyramid
+from landloom.raster.scenes import OnError
 from landloom.raster.store import objects
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
@@ -36,6 +35,12 @@ SCENES = "_landloom/scenes.json"
 
 VALID_FRACTION = "landloom:valid_fraction"
 """Attribute with the share of pixels that have a value in every band."""
+
+SKIPPED = "landloom:skipped_rasters"
+"""Attribute with how many rasters and catalogue items were left out because they are broken."""
+
+LEFT_OUT = "Left out: "
+"""How a warning begins that names one of them."""
 
 MAX_WARNINGS = 20
 """Skipped rasters that are named one by one; more are counted."""
@@ -86,25 +91,26 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
         StoreProblem: There is another mosaic at `output_uri`, or it cannot be written.
     """
     tell = warn or report
-    if overviews:
-        raise NotImplementedError  # mended before this lands: see raster/multiscales
     plan = frozen_plan(output_uri, key) or _freeze(find(), output_uri, key)
     _report_scenes(plan, report, tell)
     lacking = [sentence for step in plan.tables for table in step for sentence in table.skipped]
     for sentence in lacking[:MAX_WARNINGS]:
-        tell("search", f"Left out: {sentence}")
+        tell("search", f"{LEFT_OUT}{sentence}")
     store = _create(plan, output_uri, sizes)
-    tasks = _tasks(store, plan, sizes, on_error)
+    if store.complete:
+        report("mosaic", "It was finished before")
+        return mosaic_row(store, store.attributes[VALID_FRACTION])
+    tasks = MosaicTasks(store, plan, sizes.subtile, on_error)
+    growing = GrowingOverviews.begin(store) if overviews else None
     try:
-        total = _run(store, tasks, executor, report, cancelled, tell)
+        total = _Build(tasks, growing, executor, report, tell, cancelled).run()
     finally:
         shared_reader().forget()
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
-    found = {
-        VALID_FRACTION: valid_fraction,
-        "landloom:skipped_rasters": len(lacking) + len(total.skipped),
-    }
-    return mosaic_row(store.finish(found), valid_fraction)
+    found = {VALID_FRACTION: valid_fraction, SKIPPED: len(lacking) + len(total.skipped)}
+    store = store.finish(found)
+    _ledger(store).clear()
+    return mosaic_row(store, valid_fraction)
 
 
 def mosaic_row(store: CubeStore, valid_fraction: float | None) -> MosaicRow:
@@ -121,34 +127,90 @@ def mosaic_row(store: CubeStore, valid_fraction: float | None) -> MosaicRow:
     )
 
 
-def _run(
-    store: CubeStore,
-    tasks: Sequence[MosaicTask],
-    executor: Executor,
-    report: Report,
-    cancelled: AskCancelled,
-    tell: Callable[[Stage, str], None],
-) -> TileReport:
-    """Compute the shards that are not there yet; return the sum of all reports."""
-    there = store.finished_shards()
-    todo = [task for task in tasks if _shard_key(task) not in there]
-    finished = [task for task in tasks if _shard_key(task) in there]
-    done = len(finished)
-    total = TileReport(valid_px=_count_valid(store, finished))
-    if done:
-        report("mosaic", "Going on after the tiles that were finished before", done, len(tasks))
-    for task, result in executor.map(build_tile, todo, cancelled):
-        done += 1
-        report("mosaic", _sentence(task, result), done, len(tasks))
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """One mosaic in work."""
+
+    tasks: MosaicTasks
+    growing: GrowingOverviews | None
+    executor: Executor
+    report: Report
+    tell: Callable[[Stage, str], None]
+    cancelled: AskCancelled
+
+    def run(self) -> TileReport:
+        """Compute the shards that are not there yet; return the sum of all reports."""
+        written = self.tasks.store.finished_shards()
+        total = self._resume(written)
+        done = len(written)
+        run = partial(_make, self.growing.pyramid if self.growing else None)
+        todo = self.tasks.without(written)
+        for task, (result, sketches) in self.executor.map(run, todo, self.cancelled):
+            done += 1
+            if self.growing:
+                self.growing.add(place_of(task), sketches, self.cancelled)
+            self.report("mosaic", _sentence(task, result), done, len(self.tasks))
+            self._count(result, total)
+        if self.growing:
+            self.growing.finish()
+        if total.skipped:
+            self.tell("mosaic", f"{len(total.skipped)} rasters could not be read and were left out")
+        return total
+
+    def _resume(self, written: set[Place]) -> TileReport:
+        """Take in the shards that an earlier start wrote; return the sum of their reports."""
+        total = TileReport()
+        if not written:
+            return total
+        done, of = len(written), len(self.tasks)
+        self.report("mosaic", "Going on after the tiles that were finished before", done, of)
+        store = self.tasks.store
+        names = {_name(place): place for place in sorted(written)}
+        for name, note in _ledger(store).notes(names):
+            result = TileReport(**note) if note else TileReport(valid_px=_valid(store, names[name]))
+            self._count(result, total)
+        if self.growing:
+            run = partial(summarize_shard, self.growing.pyramid)
+            missing = self.growing.missing(written)
+            for place, sketches in self.executor.map(run, missing, self.cancelled):
+                self.growing.add(place, sketches, self.cancelled)
+        return total
+
+    def _count(self, result: TileReport, total: TileReport) -> None:
         for sentence in result.skipped[: max(0, MAX_WARNINGS - len(total.skipped))]:
-            tell("mosaic", f"Left out: {sentence}")
+            self.tell("mosaic", f"{LEFT_OUT}{sentence}")
         total.valid_px += result.valid_px
         total.skipped += result.skipped
-    if cancelled():
-        raise Cancelled("The mosaic was cancelled.")
-    if total.skipped:
-        tell("mosaic", f"{len(total.skipped)} rasters could not be read and were left out")
-    return total
+
+
+def _make(
+    pyramid: Pyramid | None, task: MosaicTask, cancelled: AskCancelled
+) -> tuple[TileReport, Sketches]:
+    """Compute one shard and, where they are asked for, its overviews."""
+    name, ledger = _name(place_of(task)), _ledger(task.store)
+
+    def note(report: TileReport) -> None:
+        ledger.note(name, asdict(report))
+
+    report = build_tile(task, cancelled, note=note)
+    if pyramid is None:
+        return report, ()
+    return report, summarize_shard(pyramid, place_of(task), cancelled)
+
+
+def _ledger(store: CubeStore) -> Ledger:
+    return Ledger(store.companion("tiles"))
+
+
+def _name(place: Place) -> str:
+    return "/".join(map(str, place))
+
+
+def _valid(store: CubeStore, place: Place) -> int:
+    """Count the pixels of a shard that have a value in every band."""
+    time, iy, ix = place
+    pixels = store.read(time, None, store.shard_window(iy, ix))
+    return int((~np.isnan(pixels)).all(axis=0).sum())
 
 
 def frozen_plan(output_uri: str, key: str) -> MosaicPlan | None:
@@ -173,7 +235,7 @@ def _freeze(plan: MosaicPlan, output_uri: str, key: str) -> MosaicPlan:
     """Write the plan with the store that will be made of it."""
     document = {"key": key, **plan.to_json()}
     uri = f"{output_uri.rstrip('/')}/{SCENES}"
-    objects.write_bytes(uri, json.dumps(document, indent=1).encode())
+    objects.write_bytes(uri, json.dumps(document).encode())
     return plan
 
 
@@ -210,53 +272,7 @@ def _create(plan: MosaicPlan, uri: str, sizes: Sizes) -> CubeStore:
         attributes=attributes,
         shard=sizes.shard,
         chunk=sizes.chunk,
-    )
-
-
-def _tasks(
-    store: CubeStore,
-    plan: MosaicPlan,
-    sizes: Sizes,
-    on_error: OnError,
-) -> list[MosaicTask]:
-    tasks = []
-    for time_index, step in enumerate(plan.tables):
-        layers = _layers(plan.datasets, step)
-        tasks += [
-            MosaicTask(store, time_index, tile, layers, sizes.subtile, on_error)
-            for tile in tiles(store.shape_yx, store.shard)
-        ]
-    return tasks
-
-
-def _layers(datasets: Sequence[Dataset], step: Sequence[SceneTable]) -> tuple[Layer, ...]:
-    layers, first = [], 0
-    for dataset, table in zip(datasets, step, strict=True):
-        layers.append(
-            Layer(
-                dataset=dataset.name,
-                scenes=table.scenes,
-                first_band=first,
-                bands=len(dataset.bands),
-                counted=dataset.count_band is not None,
-                dropped=None if dataset.mask is None else dataset.mask.dropped(),
-                reducer=dataset.reducer,
-                resampling=dataset.resampling,
-            )
-        )
-        first += len(dataset.labels)
-    return tuple(layers)
-
-
-def _shard_key(task: MosaicTask) -> tuple[int, int, int]:
-    return task.time_index, task.tile.iy, task.tile.ix
-
-
-def _count_valid(store: CubeStore, finished: Sequence[MosaicTask]) -> int:
-    """Count the pixels with a value in every band in shards that an earlier start wrote."""
-    return sum(
-        int((~np.isnan(store.read(task.time_index, None, task.tile.window))).all(axis=0).sum())
-        for task in finished
+        dtype=plan.dtype,
     )
 
 

@@ -50,6 +50,12 @@ class MosaicPlan:
         """The bands of the store, in order."""
         return [label for dataset in self.datasets for label in dataset.labels]
 
+    @property
+    def dtype(self) -> str:
+        """How the store keeps pixels: as bytes where all datasets are bytes."""
+        as_bytes = all(each.dtype == "uint8" and not each.count_band for each in self.datasets)
+        return "uint8" if as_bytes else "float32"
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
         crs = crs_of(self.geobox)
