@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.api.platform import Platform, platform
+from landloom.server.runs import schemas
+from tests.api.platform import Platform, eventually, platform
 
 NAMES = ["alpha-one", "alpha-two", "Alpha-One", "a_b-runs", "axb-runs", "100.runs.x"]
 
@@ -146,3 +148,40 @@ class TestFilters:
         answer = listed[0].client.get("/runs", params=query)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["field"] == next(iter(query))
+
+
+class TestDocuments:
+    def test_what_is_put_together_from_columns_is_what_the_schema_says(
+        self, listed: tuple[Platform, list[Any]]
+    ) -> None:
+        api, _ = listed
+        page = api.client.get("/runs", params={"size": 100})
+        assert schemas.RunPage.model_validate_json(page.content).wire() == page.json()
+        waiting = api.client.get(f"/runs/{page.json()['items'][0]['id']}")
+        assert schemas.RunView.model_validate_json(waiting.content).wire() == waiting.json()
+
+
+class TestCounters:
+    def test_totals_are_exact_under_concurrent_submits_and_cancels(
+        self, listed: tuple[Platform, list[Any]]
+    ) -> None:
+        api, runs = listed
+        body = {"name": "counted-run", "runtime": "micro"}
+        body |= {"runPython": {"uri": api.upload("wait.py", "import time; time.sleep(60)")}}
+
+        def submit_and_cancel(_: int) -> None:
+            made = api.client.post("/runs", json=body).json()["id"]
+            api.client.post(f"/runs/{made}/cancel")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(submit_and_cancel, range(24)))
+        eventually(
+            lambda: ask(api, status=["PENDING", "RUNNING"], size=0)["total"],
+            lambda unfinished: unfinished == 0,
+        )
+        assert ask(api, size=0)["total"] == len(runs) + 24
+        # By name no counter knows: these are counted one by one.
+        assert ask(api, name="counted-run", size=0)["total"] == 24
+        for status in ("FAILED", "CANCELLED", "COMPLETED"):
+            every = ask(api, status=status, name="*", size=0)["total"]
+            assert ask(api, status=status, size=0)["total"] == every

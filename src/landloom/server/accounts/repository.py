@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,11 @@ async def user(session: AsyncSession, user_id: str) -> User:
 async def find_user(session: AsyncSession, user_id: str) -> User | None:
     """Return one of the session's users."""
     return (await session.scalars(select(User).where(User.id == user_id))).first()
+
+
+async def users_by_id(session: AsyncSession, user_ids: Collection[str]) -> Sequence[User]:
+    """Return these users, with their roles."""
+    return (await session.scalars(select(User).where(User.id.in_(user_ids)))).all()
 
 
 async def role_named(session: AsyncSession, organization_id: str, name: str) -> Role | None:

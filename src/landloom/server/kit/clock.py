@@ -21,7 +21,8 @@ def now() -> datetime:
 
 def to_wire(instant: datetime) -> str:
     """Write an instant as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always of this width."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_wire(text: str) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, status
+from fastapi import APIRouter, Header, Query, Request, Response, status
 from pydantic import WithJsonSchema
 
 from landloom.errors import InvalidInput
@@ -15,6 +15,7 @@ from landloom.server.runs import schemas
 from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.service import Runs
 from landloom.server.runs.states import RunStatus
+from landloom.server.runs.views import Document, encode
 
 router = APIRouter(tags=["runs"])
 
@@ -31,6 +32,7 @@ type _Canceller = Annotated[Caller, having("runs:cancel")]
     operation_id="createJobRun",
     summary="Submit a run",
     status_code=status.HTTP_201_CREATED,
+    response_model=schemas.RunView,
 )
 async def create_run(
     request: Request,
@@ -38,14 +40,20 @@ async def create_run(
     payload: schemas.CreateRunPayload,
     region: str | None = None,
     x_wherobots_client: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> schemas.RunView:
+) -> Response:
     """Put a run into the queue."""
-    return await _runs(request).create(
+    made = await _runs(request).create(
         caller, payload, region=region or None, source_client=x_wherobots_client
     )
+    return _json(made, status.HTTP_201_CREATED)
 
 
-@router.get("/runs", operation_id="listJobRuns", summary="List runs of the organization")
+@router.get(
+    "/runs",
+    operation_id="listJobRuns",
+    summary="List runs of the organization",
+    response_model=schemas.RunPage,
+)
 async def list_runs(
     request: Request,
     caller: _Reader,
@@ -58,7 +66,7 @@ async def list_runs(
     region: str | None = None,
     cursor: str | None = None,
     size: Annotated[int, Query(ge=0, le=100)] = 50,
-) -> schemas.RunPage:
+) -> Response:
     """Return a page of runs, newest first."""
     wanted = RunFilter(
         name=name or None,
@@ -66,27 +74,29 @@ async def list_runs(
         statuses=tuple(status or ()),
         region=region or None,
     )
-    found = await _runs(request).list(caller, wanted, cursor=cursor, size=size)
-    return schemas.RunPage(
-        items=list(found.page.items),
-        total=found.total,
-        current_page=found.page.current,
-        current_page_backwards=found.page.current_backwards,
-        previous_page=found.page.previous,
-        next_page=found.page.next,
-    )
+    return _json(await _runs(request).list(caller, wanted, cursor=cursor, size=size))
 
 
-@router.get("/runs/{run_id}", operation_id="getJobRun", summary="Read one run")
-async def read_run(request: Request, caller: _Reader, run_id: str) -> schemas.RunView:
+@router.get(
+    "/runs/{run_id}",
+    operation_id="getJobRun",
+    summary="Read one run",
+    response_model=schemas.RunView,
+)
+async def read_run(request: Request, caller: _Reader, run_id: str) -> Response:
     """Return a run."""
-    return await _runs(request).get(caller, run_id)
+    return _json(await _runs(request).get(caller, run_id))
 
 
-@router.post("/runs/{run_id}/cancel", operation_id="cancelJobRun", summary="Ask for cancellation")
-async def cancel_run(request: Request, caller: _Canceller, run_id: str) -> schemas.RunView:
+@router.post(
+    "/runs/{run_id}/cancel",
+    operation_id="cancelJobRun",
+    summary="Ask for cancellation",
+    response_model=schemas.RunView,
+)
+async def cancel_run(request: Request, caller: _Canceller, run_id: str) -> Response:
     """Ask for the end of a run; return at once."""
-    return await _runs(request).cancel(caller, run_id)
+    return _json(await _runs(request).cancel(caller, run_id))
 
 
 @router.get("/runs/{run_id}/logs", operation_id="getJobRunLogs", summary="Read a page of log lines")
@@ -101,6 +111,10 @@ async def read_logs(
     if size <= 0:
         raise InvalidInput(f"size: {size} is not a positive number.", field="size")
     return await _runs(request).logs(caller, run_id, cursor=_position(cursor), size=size)
+
+
+def _json(document: Document, status_code: int = status.HTTP_200_OK) -> Response:
+    return Response(encode(document), status_code=status_code, media_type="application/json")
 
 
 def _position(cursor: str | None) -> int:

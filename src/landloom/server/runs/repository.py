@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, cast
 
-from sqlalchemy import Select, func, or_, select, tuple_, update
+from sqlalchemy import Select, Text, func, or_, select, tuple_, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
 
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position
 from landloom.server.runs.states import AppStatus, EventCode, RunStatus
-from landloom.server.runs.tables import Run, RunEvent
+from landloom.server.runs.tables import Run, RunCount, RunEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,71 @@ class RunFilter:
     """Any of these; TIMED_OUT finds the failed runs that ran out of time."""
     region: str | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether the counters by status know how many there are."""
+        others = self.name is not None or self.created_after is not None or self.region is not None
+        return not others and RunStatus.TIMED_OUT not in self.statuses
 
-async def find(session: AsyncSession, run_id: str) -> Run | None:
-    """Return a run with its owner and events."""
-    return (await session.scalars(_whole().where(Run.id == run_id))).first()
+
+class RunRow(Protocol):
+    """The columns of a run that the API shows."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    user_id: str
+    name: str
+    status: str
+    region: str
+    resolved_version: str
+    payload: str
+    """The normalised request as JSON text."""
+    started_at: datetime | None
+    completed_at: datetime | None
+    app_id: str | None
+    app_status: str | None
+    app_created_at: datetime | None
+
+
+class EventRow(Protocol):
+    """The columns of an event."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    run_id: str
+    code: str
+    message: str
+    meta: dict[str, Any] | None
+
+
+async def find(session: AsyncSession, run_id: str) -> RunRow | None:
+    """Return a run."""
+    row: Any = (await session.execute(_shown().where(Run.id == run_id))).first()
+    return cast("RunRow | None", row)
+
+
+async def events(session: AsyncSession, run_ids: Sequence[str]) -> dict[str, list[EventRow]]:
+    """Return what happened to each of these runs, oldest first."""
+    query = (
+        select(
+            RunEvent.id,
+            RunEvent.created_at,
+            RunEvent.updated_at,
+            RunEvent.run_id,
+            RunEvent.code,
+            RunEvent.message,
+            RunEvent.meta,
+        )
+        .where(RunEvent.run_id.in_(run_ids))
+        .order_by(RunEvent.created_at, RunEvent.id)
+    )
+    found: dict[str, list[EventRow]] = {run_id: [] for run_id in run_ids}
+    rows: Any = await session.execute(query)
+    for row in rows:
+        found[row.run_id].append(row)
+    return found
 
 
 async def exists(session: AsyncSession, run_id: str) -> bool:
@@ -42,16 +103,25 @@ async def exists(session: AsyncSession, run_id: str) -> bool:
 
 
 async def count(session: AsyncSession, wanted: RunFilter) -> int:
-    """Count the runs of a listing."""
+    """Count the runs of a listing.
+
+    By status alone, the counters tell, which triggers keep in the transaction of every change; any
+    other condition is counted.
+    """
+    if wanted.counted:
+        total = select(func.coalesce(func.sum(RunCount.runs), 0))
+        if wanted.statuses:
+            total = total.where(RunCount.status.in_(wanted.statuses))
+        return int((await session.scalars(total)).one())
     query = _filtered(select(func.count()).select_from(Run), wanted)
     return (await session.scalars(query)).one()
 
 
 async def read(
     session: AsyncSession, wanted: RunFilter, cursor: Cursor | None, limit: int
-) -> Sequence[Run]:
+) -> Sequence[RunRow]:
     """Return up to `limit` runs from the cursor on, in its direction, nearest first."""
-    query = _filtered(_whole(), wanted)
+    query = _filtered(_shown(), wanted)
     backwards = cursor is not None and cursor.backwards
     if cursor is not None:
         query = query.where(_beyond(cursor))
@@ -60,10 +130,11 @@ async def read(
         if backwards
         else (Run.created_at.desc(), Run.id.desc())
     )
-    return (await session.scalars(query.order_by(*order).limit(limit))).all()
+    rows: Any = (await session.execute(query.order_by(*order).limit(limit))).all()
+    return cast("Sequence[RunRow]", rows)
 
 
-def place(run: Run) -> Position:
+def place(run: RunRow) -> Position:
     """Return where a run stands in the listing."""
     return Position(run.created_at, run.id)
 
@@ -120,8 +191,24 @@ def add_event(
 _UNFINISHED = (RunStatus.PENDING, RunStatus.RUNNING)
 
 
-def _whole() -> Select[Run]:
-    return select(Run).options(joinedload(Run.owner), selectinload(Run.events))
+def _shown() -> Select[Any]:
+    columns: Any = (
+        Run.id,
+        Run.created_at,
+        Run.updated_at,
+        Run.user_id,
+        Run.name,
+        Run.status,
+        Run.region,
+        Run.resolved_version,
+        sql_cast(Run.payload, Text).label("payload"),
+        Run.started_at,
+        Run.completed_at,
+        Run.app_id,
+        Run.app_status,
+        Run.app_created_at,
+    )
+    return select(*columns)
 
 
 def _filtered[S: Select[Any]](query: S, wanted: RunFilter) -> S:

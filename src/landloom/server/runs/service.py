@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import NotFound
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
+from landloom.server.accounts.service import principal
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
-from landloom.server.kit.paging import Cursor, Page, read_page
+from landloom.server.kit.paging import Cursor, read_page
 from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
 from landloom.server.runs import repository, schemas
-from landloom.server.runs.repository import RunFilter
+from landloom.server.runs.repository import RunFilter, RunRow
 from landloom.server.runs.rules import Rules
 from landloom.server.runs.states import RunStatus
 from landloom.server.runs.tables import Run
-from landloom.server.runs.views import run_view
+from landloom.server.runs.views import Document, run_document
 from landloom.server.settings import Settings
 
 MAX_LOG_LINES: Final = 1000
 """Lines of one page; a line may have 64 KiB."""
 _MAX_CLIENT: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class RunPageOf:
-    """A page of runs and how many there are in all."""
-
-    page: Page[schemas.RunView]
-    total: int
 
 
 class Runs:
@@ -65,7 +58,7 @@ class Runs:
         *,
         region: str | None,
         source_client: str | None,
-    ) -> schemas.RunView:
+    ) -> Document:
         """Put a run into the queue.
 
         Raises:
@@ -81,23 +74,23 @@ class Runs:
             await session.flush()
             # Shown before it is committed: once it is stored nothing may fail any more, because
             # clients answer a 5xx by submitting again.
-            view = run_view(await _find(session, run_id))
+            view = await _shown(session, run_id)
         self._dispatcher.wake()
         return view
 
-    async def get(self, caller: Caller, run_id: str) -> schemas.RunView:
+    async def get(self, caller: Caller, run_id: str) -> Document:
         """Return a run.
 
         Raises:
             NotFound: The caller's organization has no such run.
         """
         async with self._database.reading(caller.organization_id) as session:
-            return run_view(await _find(session, run_id))
+            return await _shown(session, run_id)
 
     async def list(
         self, caller: Caller, wanted: RunFilter, *, cursor: str | None, size: int
-    ) -> RunPageOf:
-        """Return a page of the organization's runs, newest first.
+    ) -> Document:
+        """Return a page of the organization's runs, newest first, as `schemas.RunPage` says.
 
         Raises:
             BadRequest: The cursor is not one of ours.
@@ -110,23 +103,27 @@ class Runs:
                 start,
                 size,
             )
-            total = await repository.count(session, wanted)
-            views = [run_view(row) for row in page.items]
-        shown = Page(views, page.current, page.current_backwards, page.previous, page.next)
-        return RunPageOf(shown, total)
+            return {
+                "items": await _documents(session, page.items),
+                "total": await repository.count(session, wanted),
+                "current_page": page.current,
+                "current_page_backwards": page.current_backwards,
+                "previous_page": page.previous,
+                "next_page": page.next,
+            }
 
-    async def cancel(self, caller: Caller, run_id: str) -> schemas.RunView:
+    async def cancel(self, caller: Caller, run_id: str) -> Document:
         """Ask for a run's end, and that of its workflows; a finished run stays as it is.
 
         Raises:
             NotFound: The caller's organization has no such run.
         """
         async with self._database.writing(caller.organization_id) as session:
-            await _find(session, run_id)
+            if not await repository.exists(session, run_id):
+                raise _not_found(run_id)
             await repository.request_cancel(session, run_id)
             tell_workflows = await self._cancel_workflows(session, run_id)
-            session.expire_all()
-            view = run_view(await _find(session, run_id))
+            view = await _shown(session, run_id)
         tell_workflows()
         self._dispatcher.cancel(run_id)
         self._dispatcher.wake()
@@ -173,11 +170,23 @@ class Runs:
         )
 
 
-async def _find(session: AsyncSession, run_id: str) -> Run:
+async def _shown(session: AsyncSession, run_id: str) -> Document:
     row = await repository.find(session, run_id)
     if row is None:
         raise _not_found(run_id)
-    return row
+    (document,) = await _documents(session, [row])
+    return document
+
+
+async def _documents(session: AsyncSession, rows: Sequence[RunRow]) -> list[Document]:
+    if not rows:
+        return []
+    events = await repository.events(session, [row.id for row in rows])
+    owners = {
+        user.id: msgspec.Raw(principal(user).model_dump_json(by_alias=True).encode())
+        for user in await accounts.users_by_id(session, {row.user_id for row in rows})
+    }
+    return [run_document(row, events[row.id], owners[row.user_id]) for row in rows]
 
 
 def _not_found(run_id: str) -> NotFound:

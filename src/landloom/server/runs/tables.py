@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
-from landloom.server.accounts.tables import User
-from landloom.server.db.base import ID_LENGTH, Base, Identified
+from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
 from landloom.server.db.leases import LeasedRow
 
 
@@ -40,10 +39,15 @@ class Run(LeasedRow):
     app_status: Mapped[str | None] = mapped_column(String(32))
     app_created_at: Mapped[datetime | None]
 
-    owner: Mapped[User] = relationship(lazy="raise")
-    events: Mapped[list[RunEvent]] = relationship(
-        lazy="raise", order_by="(RunEvent.created_at, RunEvent.id)"
-    )
+
+class RunCount(Base, OfOrganization):
+    """How many runs of a status an organization has. Triggers keep it; nothing else writes it."""
+
+    __tablename__ = "run_counts"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    runs: Mapped[int]
 
 
 class RunEvent(Base, Identified):

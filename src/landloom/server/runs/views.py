@@ -1,54 +1,89 @@
-"""Rows of runs as the API shows them."""
+"""Runs as the API shows them: straight from columns to JSON.
+
+A page of fifty runs with their events through ORM rows and validated models costs 35 ms of CPU;
+what was checked when it was stored needs no second check, so documents are put together from plain
+columns, and the request, already JSON, goes out as it was stored. `schemas.RunView` says what comes
+out; a test holds every document against it.
+"""
 
 from __future__ import annotations
 
-from landloom.server.accounts.service import principal
-from landloom.server.runs import schemas
-from landloom.server.runs.states import RunStatus
-from landloom.server.runs.tables import Run, RunEvent
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from landloom.server.kit.clock import to_wire
+from landloom.server.runs.repository import EventRow, RunRow
+
+type Document = dict[str, Any]
+
+_encoder = msgspec.json.Encoder()
 
 
-def run_view(row: Run) -> schemas.RunView:
-    """Return a run; its owner and events must be loaded."""
-    return schemas.RunView(
-        id=row.id,
-        create_time=row.created_at,
-        update_time=row.updated_at,
-        name=row.name,
-        status=RunStatus(row.status),
-        triggered_by=principal(row.owner),
-        start_time=row.started_at,
-        complete_time=row.completed_at,
-        kube_app=_app(row),
-        payload=schemas.RunPayload.model_validate(row.payload),
-        region=row.region,
-    )
+def encode(document: Document) -> bytes:
+    """Return a document as JSON."""
+    return _encoder.encode(document)
 
 
-def _app(row: Run) -> schemas.RunKubeApp | None:
-    if row.app_id is None or row.app_status is None or row.app_created_at is None:
+def run_document(run: RunRow, events: Sequence[EventRow], owner: msgspec.Raw) -> Document:
+    """Return a run as `schemas.RunView` says.
+
+    Args:
+        run: Its columns.
+        events: What happened to it, oldest first.
+        owner: The principal that submitted it, as JSON.
+    """
+    payload = msgspec.Raw(run.payload.encode())
+    return {
+        "id": run.id,
+        "createTime": to_wire(run.created_at),
+        "updateTime": to_wire(run.updated_at),
+        "name": run.name,
+        "status": run.status,
+        "triggeredBy": owner,
+        "startTime": to_wire(run.started_at) if run.started_at else None,
+        "completeTime": to_wire(run.completed_at) if run.completed_at else None,
+        "kubeApp": _app(run, events, payload),
+        "payload": payload,
+        "region": run.region,
+    }
+
+
+def _app(run: RunRow, events: Sequence[EventRow], payload: msgspec.Raw) -> Document | None:
+    if run.app_id is None or run.app_status is None or run.app_created_at is None:
         return None
-    return schemas.RunKubeApp(
-        id=row.app_id,
-        create_time=row.app_created_at,
-        update_time=row.updated_at,
-        instance_id=row.app_id,
-        status=row.app_status,
-        created_by_id=row.user_id,
-        api_payload=row.payload,
-        app_meta=schemas.RunAppMeta(resolved_version=row.resolved_version),
-        events=[_event(event) for event in row.events],
-        region_name=row.region,
-        message=row.events[-1].message if row.events else None,
-    )
+    return {
+        "id": run.app_id,
+        "createTime": to_wire(run.app_created_at),
+        "updateTime": to_wire(run.updated_at),
+        "instanceId": run.app_id,
+        "appType": "RUN",
+        "status": run.app_status,
+        "createdById": run.user_id,
+        "apiPayload": payload,
+        "appMeta": {
+            "spark_ui_url": "",
+            "spark_eventlogs_url": "",
+            "resolved_version": run.resolved_version,
+        },
+        "events": [_event(event) for event in events],
+        "cpuUsage": 0,
+        "regionName": run.region,
+        "message": events[-1].message if events else None,
+    }
 
 
-def _event(row: RunEvent) -> schemas.KubeAppEvent:
-    return schemas.KubeAppEvent(
-        id=row.id,
-        create_time=row.created_at,
-        update_time=row.updated_at,
-        code=row.code,
-        message=row.message,
-        event_meta=schemas.RunEventMeta.model_validate(row.meta) if row.meta else None,
-    )
+def _event(event: EventRow) -> Document:
+    return {
+        "id": event.id,
+        "createTime": to_wire(event.created_at),
+        "updateTime": to_wire(event.updated_at),
+        "code": event.code,
+        "message": event.message,
+        "eventMeta": _meta(event.meta) if event.meta else None,
+    }
+
+
+def _meta(meta: Mapping[str, Any]) -> Document:
+    return {key: meta.get(key) for key in ("start_timestamp", "end_timestamp")}
