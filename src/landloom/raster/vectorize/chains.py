@@ -205,8 +205,8 @@ def _on_seam(
     to = edge + 1 if edge + 1 < end else begin
     y, x = vertices[edge, 0], vertices[edge, 1]
     if vertices[to, 0] == y:
-        return bool(y == lines[0] or y == lines[1])  # noqa: PLR1714 - numba
-    return bool(x == lines[2] or x == lines[3])  # noqa: PLR1714 - numba
+        return bool(y == lines[0] or y == lines[1])
+    return bool(x == lines[2] or x == lines[3])
 
 
 @kernel

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from landloom.raster.kernel import kernel
 
-CELL_BITS = 12
-"""A cell of the curve has 2**CELL_BITS pixels a side: 4096 px, some 130,000 fields at 10 m."""
+CELL_BITS = 10
+"""A cell of the curve has 2**CELL_BITS pixels a side: 1024 px, some 8,000 fields at 10 m."""
 
 
 def curve_order(shape_yx: tuple[int, int]) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landloom.raster.kernel import kernel
 from landloom.raster.vectorize.statistics import Statistics
 from landloom.raster.vectorize.trace import Rings
 
@@ -52,6 +53,14 @@ class Shapes:
         It is the upper left corner of the shape's first pixel, so it names the shape.
         """
         return self.vertices[self.vertex_starts()[:-1]]
+
+    def taken(self, order: NDArray[np.int64]) -> Shapes:
+        """Return the shapes in another order, or some of them."""
+        vertices, rings, parts, shapes = _take_shapes(
+            self.vertices, self.ring_starts, self.part_starts, self.shape_starts, order
+        )
+        statistics = None if self.statistics is None else self.statistics.taken(order)
+        return Shapes(vertices, rings, parts, shapes, statistics)
 
 
 def assemble(
@@ -101,9 +110,49 @@ def concatenated(pieces: Sequence[Shapes]) -> Shapes:
     )
 
 
+def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each of several lists starts in their concatenation, and where it ends."""
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
+
+
 def _joined_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    lengths = np.concatenate([np.diff(each) for each in starts])
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return starts_of(np.concatenate([np.diff(each) for each in starts]))
+
+
+@kernel
+def _take_shapes(
+    vertices: NDArray[np.int32],
+    ring_starts: NDArray[np.int64],
+    part_starts: NDArray[np.int64],
+    shape_starts: NDArray[np.int64],
+    order: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    parts, rings, corners = 0, 0, 0
+    for shape in order:
+        part, end = shape_starts[shape], shape_starts[shape + 1]
+        parts += end - part
+        rings += part_starts[end] - part_starts[part]
+        corners += ring_starts[part_starts[end]] - ring_starts[part_starts[part]]
+    out = np.empty((corners, 2), np.int32)
+    out_rings = np.zeros(rings + 1, np.int64)
+    out_parts = np.zeros(parts + 1, np.int64)
+    out_shapes = np.zeros(order.size + 1, np.int64)
+    parts, rings, corners = 0, 0, 0
+    for index in range(order.size):
+        shape = order[index]
+        for part in range(shape_starts[shape], shape_starts[shape + 1]):
+            for ring in range(part_starts[part], part_starts[part + 1]):
+                for corner in range(ring_starts[ring], ring_starts[ring + 1]):
+                    out[corners, 0], out[corners, 1] = vertices[corner, 0], vertices[corner, 1]
+                    corners += 1
+                rings += 1
+                out_rings[rings] = corners
+            parts += 1
+            out_parts[parts] = rings
+        out_shapes[index + 1] = parts
+    return out, out_rings, out_parts, out_shapes
 
 
 def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:

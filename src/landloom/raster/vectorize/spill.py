@@ -1,8 +1,8 @@
-"""Finished shapes on their way to the file: kept on disk, handed out sorted, cell by cell.
+"""Finished shapes on their way to the file: kept on disk, handed out sorted, stretch by stretch.
 
 Shapes come in the order in which tiles finish and must leave in one order that depends on the
 shapes alone. So they are dealt into cells of the raster's Hilbert curve, which know nothing of
-tiles, written to a temporary file, and sorted one cell at a time when all are there.
+tiles, written to a temporary file, and sorted a few cells at a time when all are there.
 """
 
 from __future__ import annotations
@@ -10,29 +10,25 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from landloom.raster.vectorize.batch import Batch, joined_batches
 from landloom.raster.vectorize.hilbert import cell_of, curve_order, hilbert_index
-from landloom.raster.vectorize.shapes import Shapes
+from landloom.raster.vectorize.shapes import Shapes, starts_of
 
-COORDINATE = pa.list_(pa.int32(), 2)
-"""y, x of the lattice."""
+STRETCH_ROWS = 32_768
+"""Cells are handed out together until they have this many rows, or STRETCH_CORNERS corners."""
 
-LATTICE_SHAPE = pa.list_(pa.list_(pa.list_(COORDINATE)))
-"""A shape: parts of rings of vertices."""
+STRETCH_CORNERS = 4_000_000
 
-SORT_KEYS = [("place", "ascending"), ("y", "ascending"), ("x", "ascending")]
-"""Along the curve; shapes at one place by their first pixel, which no two shapes share."""
-
-PART_ROWS = 500_000
-"""Cells are gathered into one part until it has this many rows."""
+SMALLEST_PART_ROWS, LARGEST_PART_ROWS, USUAL_PARTS = 65_536, 524_288, 64
+"""A part file has a USUAL_PARTS-th of all rows, within these bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,27 @@ class Record:
     """Where some shapes of one cell and layer lie in the temporary file."""
 
     offset: int
-    size: int
-    rows: int
+    sizes: tuple[int, int, int, int]
+    """How many shapes, parts, rings and corners."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The shapes of a layer in neighbouring cells; read when they are needed.
+
+    Sent to another process it is the shapes themselves.
+    """
+
+    layer: Layer
+    source: Spill | Batch
+    records: tuple[Record, ...] = ()
+
+    def read(self) -> Batch:
+        """Return the shapes, sorted along the curve."""
+        return self.source if isinstance(self.source, Batch) else self.source.read(self.records)
+
+    def __reduce__(self) -> tuple[type[Stretch], tuple[Layer, Batch]]:
+        return Stretch, (self.layer, self.read())
 
 
 @dataclass(slots=True)
@@ -59,8 +74,11 @@ class Spill:
     shape_yx: tuple[int, int]
     further_keys: tuple[str, ...] = ()
     """Further columns to sort by, where several shapes may have one place and first pixel."""
+    rows: int = 0
+    """Shapes so far."""
     _file: Any = field(default_factory=tempfile.TemporaryFile)
     _end: int = 0
+    _dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _records: dict[int, dict[Layer, list[Record]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -76,91 +94,116 @@ class Spill:
     ) -> None:
         self._file.close()
 
-    @property
-    def rows(self) -> int:
-        """Shapes so far."""
-        return sum(self._cell_rows(cell) for cell in self._records)
-
     def add(
         self, layer: Layer, shapes: Shapes, further: Mapping[str, NDArray[Any]] | None = None
     ) -> None:
         """Take finished shapes, and further columns of one value a shape."""
         if not len(shapes):
             return
-        table = _lattice_table(shapes, self.shape_yx, further or {})
-        cells = cell_of(table["place"].to_numpy())
+        columns = dict(further or {})
+        if shapes.statistics is not None:
+            columns |= shapes.statistics.columns()
+        batch = Batch(shapes, self._places(shapes), columns)
+        cells = cell_of(batch.places)
         order = np.argsort(cells, kind="stable")
-        for chunk in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1):
-            self._append(int(cells[chunk[0]]), layer, table.take(chunk))
+        edges = np.flatnonzero(np.diff(cells[order])) + 1
+        for chunk in np.split(order, edges):
+            cell = int(cells[chunk[0]])
+            self._append(cell, layer, batch if not len(edges) else batch.taken(chunk))
 
-    def parts(self) -> list[list[int]]:
-        """Return the cells of each part file: runs along the curve of about PART_ROWS rows."""
-        parts: list[list[int]] = []
+    def parts(self) -> list[list[Stretch]]:
+        """Return what goes into each part file: stretches along the curve."""
+        wanted = min(max(self.rows // USUAL_PARTS, SMALLEST_PART_ROWS), LARGEST_PART_ROWS)
+        parts: list[list[Stretch]] = []
         rows = 0
-        for cell in sorted(self._records):
-            more = self._cell_rows(cell)
-            if not parts or rows + more > PART_ROWS:
+        for cells in self._neighbours():
+            more = sum(self._size(cell)[0] for cell in cells)
+            if not parts or rows + more > wanted:
                 parts.append([])
                 rows = 0
-            parts[-1].append(cell)
+            parts[-1] += self._stretches(cells)
             rows += more
         return parts
 
-    def layers(self, cells: list[int]) -> list[Layer]:
-        """Return the layers that have shapes in some cells, by time and then by feature."""
-        found = {layer for cell in cells for layer in self._records[cell]}
-        return sorted(found, key=lambda layer: (layer.time_index, layer.feature_index))
+    def stretches(self) -> list[Stretch]:
+        """Return all that was added."""
+        return [stretch for part in self.parts() for stretch in part]
 
-    def read(self, cells: list[int], layer: Layer) -> pa.Table:
-        """Return the shapes of some cells and one layer, sorted along the curve."""
-        records = [one for cell in cells for one in self._records[cell].get(layer, [])]
-        buffers = [os.pread(self._file.fileno(), one.size, one.offset) for one in records]
-        tables = [pa.ipc.open_stream(buffer).read_all() for buffer in buffers]
-        return (
-            pa.concat_tables(tables)
-            .combine_chunks()
-            .sort_by([*SORT_KEYS, *((name, "ascending") for name in self.further_keys)])
+    def read(self, records: Sequence[Record]) -> Batch:
+        """Return what lies in some records, sorted along the curve."""
+        batch = joined_batches([self._read_one(record) for record in records])
+        return batch.taken(batch.order(self.further_keys))
+
+    def _neighbours(self) -> list[list[int]]:
+        """Return cells in the order of the curve, those together that are read together."""
+        groups: list[list[int]] = []
+        rows = corners = 0
+        for cell in sorted(self._records):
+            size = self._size(cell)
+            rows, corners = rows + size[0], corners + size[3]
+            if not groups or rows > STRETCH_ROWS or corners > STRETCH_CORNERS:
+                groups.append([])
+                rows, corners = size[0], size[3]
+            groups[-1].append(cell)
+        return groups
+
+    def _stretches(self, cells: list[int]) -> list[Stretch]:
+        """Return what some cells hold, by time and then by feature."""
+        found: dict[Layer, list[Record]] = defaultdict(list)
+        for cell in cells:
+            for layer, records in self._records[cell].items():
+                found[layer] += records
+        layers = sorted(found, key=lambda layer: (layer.time_index, layer.feature_index))
+        return [Stretch(layer, self, tuple(found[layer])) for layer in layers]
+
+    def _size(self, cell: int) -> NDArray[np.int64]:
+        sizes = [one.sizes for records in self._records[cell].values() for one in records]
+        return np.sum(sizes, axis=0)
+
+    def _places(self, shapes: Shapes) -> NDArray[np.uint64]:
+        bounds = shapes.bounds().astype(np.int64)
+        centre_y = np.minimum((bounds[:, 0] + bounds[:, 2]) // 2, self.shape_yx[0] - 1)
+        centre_x = np.minimum((bounds[:, 1] + bounds[:, 3]) // 2, self.shape_yx[1] - 1)
+        return hilbert_index(centre_y, centre_x, curve_order(self.shape_yx))
+
+    def _append(self, cell: int, layer: Layer, batch: Batch) -> None:
+        shapes = batch.shapes
+        self._dtypes = {name: column.dtype for name, column in batch.columns.items()}
+        arrays = [
+            batch.places,
+            np.diff(shapes.shape_starts),
+            np.diff(shapes.part_starts),
+            np.diff(shapes.ring_starts),
+            shapes.vertices,
+            *batch.columns.values(),
+        ]
+        sizes = (
+            len(shapes),
+            len(shapes.part_starts) - 1,
+            len(shapes.ring_starts) - 1,
+            len(shapes.vertices),
         )
-
-    def _cell_rows(self, cell: int) -> int:
-        return sum(one.rows for records in self._records[cell].values() for one in records)
-
-    def _append(self, cell: int, layer: Layer, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        data = sink.getvalue()
-        self._file.write(data)
+        self._records[cell][layer].append(Record(self._end, sizes))
+        self.rows += len(shapes)
+        for array in arrays:
+            self._end += self._file.write(np.ascontiguousarray(array).view(np.uint8).data)
         self._file.flush()
-        self._records[cell][layer].append(Record(self._end, data.size, table.num_rows))
-        self._end += data.size
 
+    def _read_one(self, record: Record) -> Batch:
+        at = record.offset
 
-def _lattice_table(
-    shapes: Shapes, shape_yx: tuple[int, int], further: Mapping[str, NDArray[Any]]
-) -> pa.Table:
-    bounds = shapes.bounds().astype(np.int64)
-    centre_y = np.minimum((bounds[:, 0] + bounds[:, 2]) // 2, shape_yx[0] - 1)
-    centre_x = np.minimum((bounds[:, 1] + bounds[:, 3]) // 2, shape_yx[1] - 1)
-    first = shapes.first_vertices()
-    vertices = pa.FixedSizeListArray.from_arrays(pa.array(shapes.vertices.ravel()), type=COORDINATE)
-    nested: Any = vertices
-    for starts in (shapes.ring_starts, shapes.part_starts, shapes.shape_starts):
-        nested = pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), nested)
-    columns: dict[str, Any] = {
-        "place": hilbert_index(centre_y, centre_x, curve_order(shape_yx)),
-        "y": first[:, 0],
-        "x": first[:, 1],
-        "parts": nested.cast(LATTICE_SHAPE),
-        **further,
-    }
-    found = shapes.statistics
-    if found is not None:
-        columns |= {
-            "score_mean": found.mean(),
-            "score_min": found.lowest,
-            "score_max": found.highest,
-            "score_std": found.deviation(),
-            "score_count": found.count,
-        }
-    return pa.table(columns)
+        def taken(count: int, dtype: Any) -> NDArray[Any]:
+            nonlocal at
+            size = count * np.dtype(dtype).itemsize
+            data = os.pread(self._file.fileno(), size, at)
+            at += size
+            return np.frombuffer(data, dtype)
+
+        shapes, parts, rings, corners = record.sizes
+        places = taken(shapes, np.uint64)
+        of_shapes, of_parts = taken(shapes, np.int64), taken(parts, np.int64)
+        of_rings = taken(rings, np.int64)
+        vertices = taken(2 * corners, np.int32).reshape(-1, 2)
+        columns = {name: taken(shapes, dtype) for name, dtype in self._dtypes.items()}
+        found = Shapes(vertices, starts_of(of_rings), starts_of(of_parts), starts_of(of_shapes))
+        return Batch(found, places, columns)

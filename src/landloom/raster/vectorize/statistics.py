@@ -8,6 +8,7 @@ was cut by any tiling gets the very same numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,16 @@ class Statistics:
         variance = np.maximum(squares / self.count - mean * mean, 0.0)
         deviation: NDArray[np.float64] = np.sqrt(variance) / SCALE
         return deviation
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return what a table says of each component."""
+        return {
+            "score_mean": self.mean(),
+            "score_min": self.lowest,
+            "score_max": self.highest,
+            "score_std": self.deviation(),
+            "score_count": self.count,
+        }
 
 
 def measure(labels: NDArray[np.int32], scores: NDArray[np.float32], components: int) -> Statistics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landloom.raster.vectorize.hilbert import curve_order, hilbert_index
+from landloom.raster.vectorize.hilbert import CELL_BITS, curve_order, hilbert_index
 
 
 class TestHilbertIndex:
@@ -17,6 +17,6 @@ class TestHilbertIndex:
         assert (steps == 1).all()
 
     def test_order_covers_the_raster(self) -> None:
-        assert curve_order((10, 10)) == 12
+        assert curve_order((10, 10)) == CELL_BITS
         assert curve_order((4096, 5000)) == 13
         assert curve_order((8191, 8192)) == 14

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from tests.engine.cubes import ORIGIN_YX, cube, never, unheard
 from tests.engine.polygons import fingerprints, rasterio_shapes
+from tests.engine.tolerances import PROJECTED_DEGREES
 
 from landloom.errors import Cancelled, InvalidInput
 from landloom.raster.execute.local import LocalExecutor
@@ -102,8 +103,11 @@ class TestShapes:
         to_degrees = Transformer.from_crs(32633, 4326, always_xy=True)
         x, y = to_degrees.transform(*shapely.get_coordinates(utm.geometry).T)
         assert degrees.crs.to_epsg() == 4326
-        np.testing.assert_array_equal(
-            shapely.get_coordinates(degrees.geometry), np.stack([x, y], axis=1)
+        np.testing.assert_allclose(
+            shapely.get_coordinates(degrees.geometry),
+            np.stack([x, y], axis=1),
+            rtol=0,
+            atol=PROJECTED_DEGREES,
         )
 
     def test_come_in_multipolygons_with_eight_neighbours(
@@ -201,7 +205,8 @@ class TestTable:
         (tmp_path / "v.parquet").mkdir()
         (tmp_path / "v.parquet" / "part-00999.parquet").write_bytes(b"of an earlier run")
         monkeypatch.setattr(hilbert, "CELL_BITS", 5)
-        monkeypatch.setattr(spill, "PART_ROWS", 200)
+        monkeypatch.setattr(spill, "SMALLEST_PART_ROWS", 200)
+        monkeypatch.setattr(spill, "STRETCH_ROWS", 100)
         table = vectors(prediction, tmp_path / "v.parquet", executor)
         names = sorted(path.name for path in (tmp_path / "v.parquet").iterdir())
         assert names == [f"part-{number:05d}.parquet" for number in range(len(names))]

@@ -1,0 +1,55 @@
+"""Shapes with their places along the curve and further columns: rows on their way to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landloom.raster.vectorize.shapes import Shapes, concatenated
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows."""
+
+    shapes: Shapes
+    places: NDArray[np.uint64]
+    """(rows,): where each shape's centre lies along the raster's Hilbert curve."""
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Further columns, (rows,) each."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def order(self, further_keys: Sequence[str] = ()) -> NDArray[np.int64]:
+        """Return the order along the curve; shapes at one place go by their first pixel.
+
+        No two shapes of a raster share it; where rows are no such shapes, `further_keys` decide.
+        """
+        first = self.shapes.first_vertices()
+        least_last = [self.columns[key] for key in reversed(further_keys)]
+        return np.lexsort((*least_last, first[:, 1], first[:, 0], self.places))
+
+    def taken(self, order: NDArray[np.int64]) -> Batch:
+        """Return the rows in another order, or some of them."""
+        return Batch(
+            self.shapes.taken(order),
+            self.places[order],
+            {name: column[order] for name, column in self.columns.items()},
+        )
+
+
+def joined_batches(batches: Sequence[Batch]) -> Batch:
+    """Return all rows of `batches`, of which there is at least one, in fresh memory."""
+    return Batch(
+        concatenated([batch.shapes for batch in batches]),
+        np.concatenate([batch.places for batch in batches]),
+        {
+            name: np.concatenate([batch.columns[name] for batch in batches])
+            for name in batches[0].columns
+        },
+    )
