@@ -66,6 +66,20 @@ def read_rows(
     return [row for part in _parts(href) for row in _read_part(part, place, time_column, span)]
 
 
+def column_names(href: str) -> list[str]:
+    """Return the names of a table's columns, without the geometry and its bounding boxes.
+
+    Raises:
+        StoreProblem: The file cannot be read, or is no GeoParquet.
+    """
+    uri = _parts(href)[0]
+    with open_object(uri) as file, _parquet_errors(uri):
+        schema = pq.ParquetFile(file).schema_arrow
+    layout = _layout(uri, schema)
+    boxes = {path[0] for path in (layout.covering or {}).values()}
+    return [name for name in schema.names if name != layout.geometry and name not in boxes]
+
+
 def _parts(href: str) -> list[str]:
     """Return the files of a table: itself, or the visible `.parquet` files of a folder."""
     path = objects.local_path(href)
