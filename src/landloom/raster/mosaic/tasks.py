@@ -7,7 +7,7 @@ scenes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -40,6 +40,7 @@ class MosaicTasks:
 
     def without(self, written: Collection[Place]) -> Iterator[MosaicTask]:
         """Yield the tasks whose shards are not written, by time step and then row by row."""
+        empty = _layers(self.plan.datasets)
         for time_index, step in enumerate(self.plan.tables):
             choices = [_chosen(self.store, table) for table in step]
             rows = groupby(tiles(self.store.shape_yx, self.store.shard), lambda tile: tile.iy)
@@ -48,8 +49,10 @@ class MosaicTasks:
                 for tile in row:
                     if (time_index, tile.iy, tile.ix) in written:
                         continue
-                    numbers = [each[tile.ix] for each in chosen]
-                    layers = _layers(self.plan.datasets, step, numbers)
+                    layers = tuple(
+                        replace(layer, scenes=tuple(table.scenes[one] for one in each[tile.ix]))
+                        for layer, table, each in zip(empty, step, chosen, strict=True)
+                    )
                     yield MosaicTask(
                         self.store, time_index, tile, layers, self.subtile, self.on_error
                     )
@@ -65,15 +68,14 @@ def _chosen(store: CubeStore, table: SceneTable) -> Iterator[list[NDArray[np.int
     return Choice(store.geobox, store.shard, outlines).rows()
 
 
-def _layers(
-    datasets: Sequence[Dataset], step: Sequence[SceneTable], numbers: Sequence[NDArray[np.int64]]
-) -> tuple[Layer, ...]:
+def _layers(datasets: Sequence[Dataset]) -> list[Layer]:
+    """Return the layers of a tile that no scene touches."""
     layers, first = [], 0
-    for dataset, table, chosen in zip(datasets, step, numbers, strict=True):
+    for dataset in datasets:
         layers.append(
             Layer(
                 dataset=dataset.name,
-                scenes=tuple(table.scenes[number] for number in chosen),
+                scenes=(),
                 first_band=first,
                 bands=len(dataset.bands),
                 counted=dataset.count_band is not None,
@@ -83,4 +85,4 @@ def _layers(
             )
         )
         first += len(dataset.labels)
-    return tuple(layers)
+    return layers
