@@ -6,7 +6,7 @@ It stands apart from `workflow` because importing torch takes seconds that only 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,13 +59,15 @@ class ReadyModel:
             executor: Where the model runs; None is here.
             warn: Is told what the user should know; None reports it.
         """
-        with closing(executor or LocalExecutor(1)) as local:
+        # A caller's executor has other work to do after this.
+        own = closing(LocalExecutor(1)) if executor is None else nullcontext(executor)
+        with own as chosen:
             return predict_mosaic(
                 source,
                 self.inference,
                 self.model,
                 output_uri,
-                executor=executor or local,
+                executor=chosen,
                 report=report,
                 warn=warn or report,
                 cancelled=cancelled,

@@ -14,11 +14,12 @@ from landloom.raster.methods.making import (
     polygons_origin,
 )
 from landloom.raster.methods.mosaics import result_of
+from landloom.raster.methods.plans import plan_over
 from landloom.raster.methods.work import Work, stores_of
+from landloom.raster.plan.effort import cube_effort
 from landloom.raster.provenance import identify
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
-from landloom.wire.plan import Plan
 from landloom.wire.requests import BuildZarrMultiscales, RunMosaicsChange, VectorizeMosaic
 from landloom.wire.results import WorkflowResult
 
@@ -27,24 +28,32 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     """Turn a prediction into polygons."""
     # A wrong word in the request is told before anything is opened.
     VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
-    source = stores_of([request.mosaic])[0]
+    source = CubeStore.open(stores_of([request.mosaic])[0])
     if request.dry_run:
-        return WorkflowResult(plan=Plan())
+        bands = len(request.features)
+        return WorkflowResult(plan=plan_over(work, [source], "polygons", bands=bands))
     said = request.model_dump(
         mode="json", include={"features", "threshold", "vectorize_config", "target_crs"}
     )
-    origin = polygons_origin(said, identify(CubeStore.open(source).uri))
+    origin = polygons_origin(said, identify(source.uri))
     made = keep(work, origin, lambda: make_polygons(work, origin, work.uri("polygons", ".parquet")))
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 
 
 def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
     """Subtract each time step from the next one."""
-    sources = [CubeStore.open(uri).uri for uri in stores_of(request.mosaics)]
+    sources = [CubeStore.open(uri) for uri in stores_of(request.mosaics)]
     if request.dry_run:
-        return WorkflowResult(plan=Plan())
-    origin = change_origin(request.features, [identify(uri) for uri in sources])
-    made = keep(work, origin, lambda: make_change(work, origin, work.uri("change", ".zarr")))
+        bands = None if request.features is None else len(request.features)
+        return WorkflowResult(plan=plan_over(work, sources, "change", bands=bands))
+    origin = change_origin(request.features, [identify(each.uri) for each in sources])
+    layers = sum(len(request.features or each.bands) * len(each.times) for each in sources)
+    made = keep(
+        work,
+        origin,
+        lambda: make_change(work, origin, work.uri("change", ".zarr")),
+        effort=cube_effort("change", sources[0].shape_yx, layers),
+    )
     rows = rows_of([made])
     return result_of([made], keep_index(work, rows, [box(*row.bbox) for row in rows]))
 
@@ -53,9 +62,12 @@ def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
     """Copy a store into one with overviews and statistics."""
     source = CubeStore.open(stores_of([request.source_store])[0])
     if request.dry_run:
-        return WorkflowResult(plan=Plan())
+        return WorkflowResult(plan=plan_over(work, [source], "multiscales"))
     origin = multiscales_origin(identify(source.uri))
     made = keep(
-        work, origin, lambda: make_multiscales(work, origin, work.uri("multiscales", ".zarr"))
+        work,
+        origin,
+        lambda: make_multiscales(work, origin, work.uri("multiscales", ".zarr")),
+        effort=cube_effort("multiscales", source.shape_yx, len(source.bands) * len(source.times)),
     )
     return WorkflowResult(uri=made.uri, cached=made.cached)

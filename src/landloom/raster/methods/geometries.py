@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from landloom.raster.aoi import read_aoi
 from landloom.raster.methods.keeping import catalogue_of, keep, remembered, rows_of
 from landloom.raster.methods.making import geometries_origin, make_geometries
-from landloom.raster.methods.mosaics import make_wanted, searching, wanted_mosaics
-from landloom.raster.methods.plans import plan_of
+from landloom.raster.methods.mosaics import dry, make_wanted, searching, wanted_mosaics
+from landloom.raster.methods.plans import plan_over
 from landloom.raster.methods.predictions import used_model
 from landloom.raster.methods.work import Work, stores_of
 from landloom.raster.provenance import InputStore, UsedModel, identify
-from landloom.wire.plan import Plan
+from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import GeometryInference, PredictGeometries, PredictGeometriesRecipe
 from landloom.wire.results import WorkflowResult
 
@@ -26,9 +26,12 @@ DEGREES = 4326
 
 def predict(work: Work, request: PredictGeometries) -> WorkflowResult:
     """Ask a model over existing mosaics."""
-    if request.dry_run:
-        return WorkflowResult(plan=Plan(model=request.inference.model_path))
     stores = stores_of(request.mosaics)
+    if request.dry_run:
+        opened = [CubeStore.open(uri) for uri in stores]
+        bands = len(request.inference.features)
+        plan = plan_over(work, opened, "geometries", bands=bands, inference=request.inference)
+        return WorkflowResult(plan=plan)
     model = used_model(work, request.inference.model_path, None, None)
     return _ask(work, request.inference, stores, request.target_crs, model)
 
@@ -42,8 +45,7 @@ def predict_recipe(work: Work, request: PredictGeometriesRecipe) -> WorkflowResu
     aoi = read_aoi(request.aoi)
     find = searching(request, datasets)
     if request.dry_run:
-        plan = plan_of(work, [find(row) for row in aoi])
-        return WorkflowResult(plan=plan.model_copy(update={"model": recipe.model.href}))
+        return dry(work, request, aoi, find, inference)
     if recipe.name != request.model_recipe.upper():
         work.journal.report(
             "search", f"Recipe {request.model_recipe} is answered by {recipe.name} here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -12,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from landloom.raster.made import Made
 from landloom.raster.methods.work import Work
+from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import (
     Origin,
     Provenance,
@@ -43,6 +45,7 @@ def keep(
     *,
     number: int = 0,
     catalogue: Mapping[str, Any] | None = None,
+    effort: Effort | None = None,
 ) -> Made:
     """Return the output that `origin` describes: one of an earlier workflow, or made now.
 
@@ -55,12 +58,17 @@ def keep(
         make: Makes it; started again, it goes on.
         number: Which of the workflow's outputs of this kind it is.
         catalogue: Entries of the catalogue that were used, for the record.
+        effort: How much work it is, if all of it is still to be done: its time is remembered.
     """
     earlier = remembered(work, origin)
     if earlier is not None:
         tell(work, origin, earlier)
         return earlier
+    started = time.monotonic()
     made = make()
+    if effort is not None:
+        seconds = time.monotonic() - started
+        work.rates().learn(effort, seconds, work.executor.workers)
     record = Provenance(
         origin,
         request=work.request.model_dump(mode="json"),

@@ -78,7 +78,14 @@ def prediction_origin(inference: Inference, model: UsedModel, source: InputStore
 def make_prediction(work: Work, origin: Origin, uri: str, model: Callable[[], ReadyModel]) -> Made:
     """Run a model over a mosaic."""
     source = CubeStore.open(origin.inputs[0].uri)
-    row = model().predict(source, uri, work.journal.report, work.cancelled)
+    row = model().predict(
+        source,
+        uri,
+        work.journal.report,
+        work.cancelled,
+        executor=work.executor,
+        warn=work.journal.warn,
+    )
     return Made(uri=row.location, row=row)
 
 

@@ -11,12 +11,19 @@ from landloom.raster.aoi import AoiRow, read_aoi
 from landloom.raster.catalog import Dataset, GeometryRecipe, Recipe
 from landloom.raster.gti import plan_gti
 from landloom.raster.made import Made
-from landloom.raster.methods.keeping import catalogue_of, keep, keep_index, rows_of
+from landloom.raster.methods.keeping import (
+    catalogue_of,
+    keep,
+    keep_index,
+    remembered,
+    rows_of,
+)
 from landloom.raster.methods.making import make_mosaic, mosaic_origin
-from landloom.raster.methods.plans import plan_of
+from landloom.raster.methods.plans import AnyInference, plan_of
 from landloom.raster.methods.work import Work
 from landloom.raster.mosaic.build import Sizes, frozen_plan
 from landloom.raster.mosaic.plan import MosaicPlan, plan_mosaic
+from landloom.raster.plan.effort import mosaic_effort
 from landloom.raster.provenance import Origin
 from landloom.wire.requests import (
     BuildAndPredictRecipe,
@@ -45,6 +52,8 @@ class WantedMosaic:
     key: str
     plan: MosaicPlan
     origin: Origin
+    begun: bool
+    """Whether an earlier start of this workflow left something of it."""
 
 
 def build(work: Work, request: BuildMosaics) -> WorkflowResult:
@@ -54,7 +63,7 @@ def build(work: Work, request: BuildMosaics) -> WorkflowResult:
     aoi = read_aoi(request.aoi)
     find = searching(request, datasets)
     if request.dry_run:
-        return WorkflowResult(plan=plan_of(work, [find(row) for row in aoi]))
+        return dry(work, request, aoi, find)
     made = [make_wanted(work, each) for each in wanted_mosaics(work, request, aoi, find)]
     names = [each.name for each in datasets]
     index = index_of(work, made, aoi, names, request.start, request.end)
@@ -68,9 +77,10 @@ def build_gti(work: Work, request: BuildGtiMosaics) -> WorkflowResult:
     def find(row: AoiRow) -> MosaicPlan:
         return plan_gti(request, row)
 
+    sizes = work.sizes(request.xy_chunksize)
     if request.dry_run:
-        return WorkflowResult(plan=plan_of(work, [find(row) for row in aoi]))
-    wanted = wanted_mosaics(work, request, aoi, find, work.sizes(request.xy_chunksize))
+        return dry(work, request, aoi, find, sizes=sizes)
+    wanted = wanted_mosaics(work, request, aoi, find, sizes)
     made = [make_wanted(work, each) for each in wanted]
     return result_of(made, index_of(work, made, aoi, ["gti"]))
 
@@ -96,14 +106,37 @@ def wanted_mosaics(
     """Yield what each AOI row's mosaic is to be made of; each turn is one search at most."""
     for number, row in enumerate(aoi):
         uri, key = work.uri(f"mosaic-{number}", ".zarr"), _key(request, row)
-        plan = frozen_plan(uri, key) or find(row)
+        frozen = frozen_plan(uri, key)
+        plan = frozen or find(row)
         origin = mosaic_origin(
             plan,
             sizes or work.sizes(),
             on_error=request.on_error,
             overviews=request.overviews,
         )
-        yield WantedMosaic(number, uri, key, plan, origin)
+        yield WantedMosaic(number, uri, key, plan, origin, begun=frozen is not None)
+
+
+def dry(
+    work: Work,
+    request: MosaicRequest,
+    aoi: Sequence[AoiRow],
+    find: FindPlan,
+    inference: AnyInference | None = None,
+    *,
+    sizes: Sizes | None = None,
+) -> WorkflowResult:
+    """Return what building the mosaics, and running a model over them, would take."""
+    wanted = list(wanted_mosaics(work, request, aoi, find, sizes))
+    there = sum(remembered(work, each.origin) is not None for each in wanted)
+    notes = (
+        [f"{there} of {len(wanted)} mosaics lie in the cache and would not be built"]
+        if there
+        else []
+    )
+    return WorkflowResult(
+        plan=plan_of(work, [each.plan for each in wanted], inference, notes=notes)
+    )
 
 
 def make_wanted(
@@ -116,6 +149,7 @@ def make_wanted(
         lambda: make_mosaic(work, wanted.origin, wanted.uri, wanted.plan, wanted.key),
         number=wanted.number,
         catalogue=catalogue_of([each.name for each in wanted.plan.datasets], recipe),
+        effort=None if wanted.begun else mosaic_effort(wanted.plan),
     )
 
 

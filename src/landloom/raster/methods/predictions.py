@@ -13,19 +13,23 @@ from landloom.raster.methods.keeping import catalogue_of, keep, keep_index, reme
 from landloom.raster.methods.making import make_prediction, prediction_origin
 from landloom.raster.methods.mosaics import (
     WantedMosaic,
+    dry,
     index_of,
     make_wanted,
     result_of,
     searching,
     wanted_mosaics,
 )
-from landloom.raster.methods.plans import plan_of
+from landloom.raster.methods.plans import plan_over
 from landloom.raster.methods.work import Work, stores_of
 from landloom.raster.models.registry import ModelRegistry
 from landloom.raster.models.resolve import resolve_model
+from landloom.raster.plan.effort import patches_of, prediction_effort
+from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import InputStore, UsedModel, identify
-from landloom.raster.store.objects import local_path
-from landloom.wire.plan import Plan
+from landloom.raster.provenance.record import join
+from landloom.raster.store import objects
+from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import BuildAndPredictRecipe, Inference, PredictMosaic
 from landloom.wire.results import WorkflowResult
 
@@ -37,7 +41,10 @@ def predict(work: Work, request: PredictMosaic) -> WorkflowResult:
     """Run a model over existing mosaics."""
     sources = stores_of(request.mosaics)
     if request.dry_run:
-        return WorkflowResult(plan=Plan(model=request.inference.model_path))
+        opened = [CubeStore.open(uri) for uri in sources]
+        bands = len(request.inference.features)
+        plan = plan_over(work, opened, "predict", bands=bands, inference=request.inference)
+        return WorkflowResult(plan=plan)
     model = _ModelOnce(work, request.inference)
     made = [_make(work, model, identify(uri), number) for number, uri in enumerate(sources)]
     rows = rows_of(made)
@@ -52,8 +59,7 @@ def predict_recipe(work: Work, request: BuildAndPredictRecipe) -> WorkflowResult
     aoi = read_aoi(request.aoi)
     find = searching(request, datasets)
     if request.dry_run:
-        plan = plan_of(work, [find(row) for row in aoi])
-        return WorkflowResult(plan=plan.model_copy(update={"model": recipe.model.href}))
+        return dry(work, request, aoi, find, recipe.inference)
     if recipe.name != request.model_recipe.upper():
         work.journal.report(
             "search", f"Recipe {request.model_recipe} is answered by {recipe.name} here"
@@ -93,7 +99,7 @@ def used_model(work: Work, href: str, sha256: str | None, recipe: str | None) ->
     """Return the model that a request means, known by its content; it is fetched if need be."""
     work.journal.report("search", f"Looking for the model {href}")
     file = resolve_model(href, sha256, ModelRegistry(work.settings.models), recipe)
-    path = local_path(href)
+    path = objects.local_path(href)
     return UsedModel(href if path is None else str(path), file.sha256, recipe)
 
 
@@ -109,13 +115,20 @@ def load(work: Work, inference: Inference, model: UsedModel) -> ReadyModel:
 def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Made:
     origin = prediction_origin(model.inference, model.used, source)
     uri = work.uri(f"prediction-{number}", ".zarr")
+    begun = objects.exists(join(uri, "zarr.json"))
     return keep(
         work,
         origin,
         lambda: make_prediction(work, origin, uri, model.ready),
         number=number,
         catalogue=catalogue_of([], model.recipe),
+        effort=None if begun else _effort(source.uri, model.inference),
     )
+
+
+def _effort(source: str, inference: Inference) -> Effort:
+    store = CubeStore.open(source)
+    return prediction_effort(patches_of(store.geobox, len(store.times), inference), inference)
 
 
 def _foreseen(work: Work, model: _ModelOnce, wanted: WantedMosaic) -> bool:

@@ -11,6 +11,7 @@ from landloom.raster.catalog import Catalog, load_catalog
 from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.journal import Journal
 from landloom.raster.mosaic.build import Sizes
+from landloom.raster.plan.rates import Rates
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.index import read_index
 from landloom.wire.requests import WorkflowRequest
@@ -33,6 +34,10 @@ class Work:
         """Return the caller's cache, unless the request or the settings want none."""
         folder = self.settings.cache
         return Cache(folder) if folder is not None and self.request.cache else None
+
+    def rates(self) -> Rates:
+        """Return how fast this machine works; kept beside the models, which outlive workflows."""
+        return Rates(self.settings.models)
 
     def catalog(self) -> Catalog:
         """Return the datasets and recipes that are known here."""

@@ -1,0 +1,1 @@
+"""What a workflow would take: bytes, patches, seconds. Nothing is run and nothing written."""
