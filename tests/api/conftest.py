@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.api.platform import Platform, platform
+from tests.api.platform import Platform, databases_of, platform
+from tests.api.postgres import postgres, postgres_binaries
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,6 +16,19 @@ def captured_logs() -> Iterator[None]:
     structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True, params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The database of every platform: all tests run on each."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("there is no PostgreSQL server on this machine")
+    with postgres(binaries) as server, databases_of(server.url):
+        yield request.param
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,13 @@ from typing import Any
 
 import httpx
 import uvicorn
+from sqlalchemy import select
 
 from landloom.errors import Forbidden, NotFound
 from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
 from landloom.server.app import create_app
+from landloom.server.db.base import Base
+from landloom.server.db.session import Database
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.layout import UserStorage
@@ -106,6 +109,22 @@ class Platform:
                 return lines
             cursor = page["next_page"]
 
+    def stored(self) -> str:
+        """Return every row of every table as text."""
+
+        async def read() -> str:
+            database = Database(self.settings.database)
+            async with database.reading(None) as session:
+                rows = [
+                    str(tuple(row))
+                    for table in Base.metadata.sorted_tables
+                    for row in await session.execute(select(table))
+                ]
+            await database.close()
+            return "\n".join(rows)
+
+        return asyncio.run(read())
+
     def codes(self, run_id: str) -> list[str]:
         app = self.run(run_id)["kubeApp"]
         return [event["code"] for event in app["events"]] if app else []
@@ -122,8 +141,22 @@ def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: flo
         time.sleep(0.02)
 
 
+_databases: list[Callable[[str], str]] = []
+
+
+@contextlib.contextmanager
+def databases_of(url: Callable[[str], str]) -> Iterator[None]:
+    """Keep platforms' data in databases whose URLs `url` gives, by the name of the data folder."""
+    _databases.append(url)
+    try:
+        yield
+    finally:
+        _databases.pop()
+
+
 def make_settings(data_dir: Path, **changes: Any) -> Settings:
     values: dict[str, Any] = {
+        "database_url": _databases[-1](str(data_dir)) if _databases else "",
         "data_dir": data_dir,
         "cpus": 2,
         "memory_bytes": 8 << 30,

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,8 +172,8 @@ class TestJobEnvironment:
         assert Path(name).name == run["payload"]["runPython"]["uri"].rsplit("/", 1)[1]
         after = httpx.get(f"{api.url}/users/me", headers={"X-API-Key": key}, timeout=10)
         assert after.status_code == 401
-        with sqlite3.connect(api.settings.data_dir / "db" / "landloom.sqlite") as database:
-            dump = "\n".join(database.iterdump())
+        dump = api.stored()
+        assert run_id in dump
         assert key not in dump
         assert api.admin.api_key not in dump
 
