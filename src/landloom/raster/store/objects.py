@@ -5,6 +5,7 @@ Which store a bucket is, and with whose keys it is read, `buckets` decides.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -209,6 +210,10 @@ def remove_objects(uri: str) -> None:
             obstore.delete(location.store, [entry["path"] for entry in page])
     except (BaseError, OSError) as error:
         raise _problem("remove", uri, error) from error
+    folder = local_path(uri)
+    if folder is not None:
+        # Only a disk has folders that are left when their files are gone.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Broken(Exception):

@@ -7,7 +7,7 @@ holds the same rows in the same order for any tile size and any number of worker
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,15 @@ from landloom.raster.grid import Tile, tile_count, tiles
 from landloom.raster.journal import Report
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
+from landloom.raster.vectorize.kept import KeptTiles, Place
 from landloom.raster.vectorize.part import Part, PartWriter
 from landloom.raster.vectorize.project import Projection
 from landloom.raster.vectorize.seams import SeamMerger
 from landloom.raster.vectorize.spill import Layer, Spill
 from landloom.raster.vectorize.tile import Seams, TilePolygons, polygonize_tile
+
+TRACED_BEFORE = "Traced before this start"
+"""What is reported for tiles that a vectorization finds when it goes on."""
 
 LARGEST_TILE = 1024
 """Pixels. A whole 2048-px shard at once was no faster and took four times the memory."""
@@ -39,11 +43,22 @@ class PolygonizeTask:
     tile: Tile
     seams: Seams
     config: VectorizeConfig
+    kept: KeptTiles
+    traced: bool = False
+    """Whether an earlier start has traced it."""
 
 
 def polygonize_task(task: PolygonizeTask, cancelled: AskCancelled) -> list[TilePolygons]:
     """Read a tile's bands and find the areas at or above the threshold of each feature."""
     _stop_if(cancelled)
+    if task.traced:
+        return task.kept.get(task.time_index, task.tile)
+    found = _traced(task)
+    task.kept.put(task.time_index, task.tile, found)
+    return found
+
+
+def _traced(task: PolygonizeTask) -> list[TilePolygons]:
     features = [feature for feature, _ in task.config.thresholds]
     bands = task.source.read(task.time_index, features, task.tile.window)
     return [
@@ -64,6 +79,9 @@ def vectorize_mosaic(
     tile_size: int | None = None,
 ) -> tuple[str, int]:
     """Write the areas of each feature at each time step as polygons.
+
+    Tiles that are traced are kept with the output until it is whole, so a vectorization that was
+    ended goes on where it was.
 
     Args:
         source: A prediction.
@@ -87,9 +105,12 @@ def vectorize_mosaic(
     projection = Projection(source.geobox, _crs(target_crs), config.connectivity != 4)  # noqa: PLR2004
     writer = PartWriter.of(source, config, projection, output_uri)
     size = tile_size or min(source.shard, LARGEST_TILE)
+    kept = KeptTiles.of(output_uri, source, config, size)
     with Spill(source.shape_yx) as spill:
-        _polygonize(source, config, size, spill, executor, report, cancelled)
-        return output_uri, _write(spill, writer, executor, report, cancelled)
+        _polygonize(source, config, size, spill, kept, executor, report, cancelled)
+        rows = _write(spill, writer, executor, report, cancelled)
+    kept.clear()
+    return output_uri, rows
 
 
 def _polygonized(
@@ -110,6 +131,7 @@ def _polygonize(
     config: VectorizeConfig,
     size: int,
     spill: Spill,
+    kept: KeptTiles,
     executor: Executor,
     report: Report,
     cancelled: AskCancelled,
@@ -117,10 +139,11 @@ def _polygonize(
     """Bring the shapes of all layers to the spill."""
     per_time = tile_count(source.shape_yx, size)
     total, done = per_time * len(source.times), 0
+    traced = kept.places()
     for time_index in range(len(source.times)):
         mergers = [SeamMerger(config.connectivity) for _ in config.thresholds]
         layers = [Layer(time_index, index) for index in range(len(mergers))]
-        tasks = _tasks(source, config, time_index, size)
+        tasks = _tasks(source, config, time_index, size, kept, traced)
         for task, found in executor.map(polygonize_task, tasks, cancelled):
             for layer, merger, polygons in zip(layers, mergers, found, strict=True):
                 spill.add(layer, polygons.closed)
@@ -128,19 +151,25 @@ def _polygonize(
                 if merger.due():
                     spill.add(layer, merger.drain())
             done += 1
-            report("vectorize", "Tracing polygons", done, total)
+            report("vectorize", TRACED_BEFORE if task.traced else "Tracing polygons", done, total)
         for layer, merger in zip(layers, mergers, strict=True):
             spill.add(layer, merger.drain())
 
 
 def _tasks(
-    source: CubeStore, config: VectorizeConfig, time_index: int, size: int
+    source: CubeStore,
+    config: VectorizeConfig,
+    time_index: int,
+    size: int,
+    kept: KeptTiles,
+    traced: Collection[Place],
 ) -> Iterator[PolygonizeTask]:
     height, width = source.shape_yx
     for tile in tiles(source.shape_yx, size):
         window = tile.window
         seams = Seams(window.y0 > 0, window.y1 < height, window.x0 > 0, window.x1 < width)
-        yield PolygonizeTask(source, time_index, tile, seams, config)
+        before = (time_index, tile.iy, tile.ix) in traced
+        yield PolygonizeTask(source, time_index, tile, seams, config, kept, before)
 
 
 def _write(
