@@ -87,7 +87,7 @@ def _places(geobox: Any, size: int) -> tuple[NDArray[np.float64], NDArray[np.boo
     rows = np.append(np.arange(0, height, size), height)
     x, y = np.meshgrid(columns, rows)
     to_degrees = Transformer.from_crs(crs_of(geobox), "EPSG:4326", always_xy=True)
-    lon, lat = to_degrees.transform(*(geobox.affine * (x, y)))
+    lon, lat = to_degrees.transform(*(geobox.affine @ (x, y)))
     lons = _corners(np.asarray(lon))
     lats = _corners(np.asarray(lat))
     # Longitudes as they lie round the first corner: a tile across the antimeridian is one box.
