@@ -81,6 +81,29 @@ class BlobFinder(torch.nn.Module):
         return torch.stack((x0, y0, x1, y1), dim=3) / self.side
 
 
+class BrightFinder(torch.nn.Module):
+    """All pixels of a prompt's colour are one thing, whatever lies between them; at any size."""
+
+    def forward(
+        self, image: torch.Tensor, prompts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        height, width = image.shape[2:]
+        wanted = torch.stack([(prompts == word).any(dim=1) for word in (1, 2, 3)], dim=1).float()
+        level = LEVEL + (VERY_LEVEL - LEVEL) * (prompts == 4).any(dim=1).float()
+        colour = torch.einsum("pc,bchw->bphw", wanted, image[:, :3])[:, :, None]
+        inside = colour > level[None, :, None, None, None]
+        scores = torch.where(inside, colour, 0.0).amax(dim=(3, 4)) / 255.0
+        rows, columns = inside.any(dim=4), inside.any(dim=3)
+        y, x = torch.arange(height), torch.arange(width)
+        sides = (
+            torch.where(columns, x, width).amin(dim=3) / width,
+            torch.where(rows, y, height).amin(dim=3) / height,
+            torch.where(columns, x + 1, 0).amax(dim=3) / width,
+            torch.where(rows, y + 1, 0).amax(dim=3) / height,
+        )
+        return torch.where(inside, 10.0, -10.0), torch.stack(sides, dim=3), scores
+
+
 def blob_finder(
     path: Path,
     *,

@@ -7,6 +7,7 @@ the ground they share tells whether they speak of the same thing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,10 @@ from landloom.raster.vectorize.label import label_components
 SAME = 0.5
 """Overlap by which two masks are one: more than half of their union, as detection scores have it
 (Everingham et al. 2010, "The PASCAL Visual Object Classes Challenge", section 4.2)."""
+
+ON_EDGE = 1e-3
+"""Pixels. Boxes come as single-precision fractions of a patch, so a side that means a pixel's edge
+is off by up to patch / 2**24."""
 
 type SightingKey = tuple[PatchKey, int]
 """The patch, and the place in its list: the lattice order of all sightings."""
@@ -78,11 +83,12 @@ class PatchGround:
 def sight(ground: PatchGround, number: int, instance: Instance) -> Sighting | None:
     """Return what an instance is within its patch's reach; None if nothing of it lies there."""
     place = ground.reach.shifted(-ground.window.y0, -ground.window.x0)
-    box = _whole_pixels(instance.box).clipped(place)
+    whole = _whole_pixels(instance.box)
     if instance.mask is None:
         mask = np.zeros(ground.reach.shape_yx, bool)
-        if not box.empty:
-            mask[box.shifted(-place.y0, -place.x0).slices()] = True
+        drawn = whole.clipped(place)
+        if not drawn.empty:
+            mask[drawn.shifted(-place.y0, -place.x0).slices()] = True
     else:
         mask = instance.mask[place.slices()] & ground.valid
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -96,9 +102,23 @@ def sight(ground: PatchGround, number: int, instance: Instance) -> Sighting | No
         instance.score,
         window,
         np.packbits(mask[tight.slices()]),
-        window if box.empty else box.shifted(ground.window.y0, ground.window.x0),
+        _box_within(whole.shifted(ground.window.y0, ground.window.x0), ground.reach, window),
         _touches(window, ground),
     )
+
+
+def _box_within(box: Window, reach: Window, mask: Window) -> Window:
+    """Return a box whose sides beyond the reach are those of the mask.
+
+    What lies there is another patch's to say, or is the ground mirrored at the mosaic's edge.
+    """
+    within = Window(
+        box.y0 if box.y0 >= reach.y0 else mask.y0,
+        box.x0 if box.x0 >= reach.x0 else mask.x0,
+        box.y1 if box.y1 <= reach.y1 else mask.y1,
+        box.x1 if box.x1 <= reach.x1 else mask.x1,
+    )
+    return mask if within.empty else within
 
 
 def same_thing(first: Sighting, second: Sighting, shared: Window) -> bool:
@@ -143,8 +163,10 @@ def _parts_agree(one: NDArray[np.bool_], two: NDArray[np.bool_]) -> bool:
 
 
 def _whole_pixels(box: tuple[float, float, float, float]) -> Window:
-    x0, y0, x1, y1 = box
-    return Window(int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)), int(np.ceil(x1)))
+    """Return a box grown to whole pixels; a side that lies on a pixel's edge stays there."""
+    low = [math.floor(side + ON_EDGE) for side in box[:2]]
+    high = [math.ceil(side - ON_EDGE) for side in box[2:]]
+    return Window(low[1], low[0], high[1], high[0])
 
 
 def _touches(window: Window, ground: PatchGround) -> bool:
