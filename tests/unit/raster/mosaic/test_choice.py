@@ -45,13 +45,13 @@ def test_whatever_has_a_pixel_in_a_tile_is_chosen(name, seed):
             tile.window.y1,
             tile.window.x1,
         )
-        place = shapely.box(*(geobox.affine * (x0, y1)), *(geobox.affine * (x1, y0)))
+        place = shapely.box(*(geobox.affine @ (x0, y1)), *(geobox.affine @ (x1, y0)))
         chosen = set(rows[tile.iy][tile.ix].tolist())
         for number, square in enumerate(corners):
             if number not in chosen:
                 left_out += 1
                 assert not shapely.intersects(place, shapely.Polygon(square)), (tile, number)
-    if name != "North Pole":
+    if name not in {"North Pole", "coarse"}:  # their few tiles may all be near every scene
         assert left_out  # a choice that takes all would pass too
 
 
@@ -82,5 +82,5 @@ def _squares(geobox, rng):
     found = []
     for _ in range(12):
         pixels = ring * SIZE + rng.uniform(-SIZE, [width, height])
-        found.append(np.column_stack(geobox.affine * tuple(pixels.T)))
+        found.append(np.column_stack(geobox.affine @ tuple(pixels.T)))
     return found
