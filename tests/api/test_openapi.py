@@ -18,6 +18,7 @@ CONTRACT = {
     ("/runs/{run_id}", "get"): ("getJobRun", {"run_id"}),
     ("/runs/{run_id}/cancel", "post"): ("cancelJobRun", {"run_id"}),
     ("/runs/{run_id}/logs", "get"): ("getJobRunLogs", {"run_id", "size", "cursor"}),
+    ("/runs/{run_id}/metrics", "get"): ("getJobRunMetrics", {"run_id"}),
     ("/users/me", "get"): ("getMe", set()),
     ("/organization", "get"): ("getMyOrganization", set()),
     ("/organization/apikeys", "get"): ("getOrganizationApiKeys", set()),
@@ -46,6 +47,7 @@ REQUIRED = {
     "RunPage": {"items", "total"},
     "LogsResponse": {"items", "current_page"},
     "LogItem": {"timestamp", "raw"},
+    "RunMetricsResponse": {"series_metrics", "instant_metrics"},
     "ApiKey": {
         "id",
         "createTime",

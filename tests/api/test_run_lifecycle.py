@@ -9,6 +9,7 @@ import os
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -288,3 +289,61 @@ class TestOrganizations:
                 assert other.get("/users/me").json()["id"] != api.admin.user_id
                 body = {"runPython": {"uri": run["payload"]["runPython"]["uri"]}}
                 assert other.post("/runs", json=body).status_code == 422
+
+
+class TestUse:
+    def test_a_run_that_takes_too_much_memory_is_ended_and_told_so(self, api: Platform) -> None:
+        run = api.submit(
+            "import time\n"
+            "print('begin', flush=True)\n"
+            "held = []\n"
+            "while True:\n"
+            "    held.append(bytearray(b'x' * (64 << 20)))\n"
+            "    time.sleep(0.05)\n"
+        )
+        done = api.finished(run["id"], 60)
+        assert done["status"] == "FAILED"
+        event = done["kubeApp"]["events"][-1]
+        assert event["code"] == "RUN_FAIL_EXEC"
+        assert "out of memory" in event["message"]
+        assert "1024 MiB" in event["message"]
+        lines = api.lines(run["id"])
+        assert lines[0] == "begin"
+        assert "out of memory" in lines[-1]
+
+    def test_metrics_are_there_while_it_runs_and_after(self, api: Platform) -> None:
+        run = api.submit(
+            "import time\n"
+            "held = b'x' * (100 << 20)\n"
+            "ends = time.monotonic() + 4\n"
+            "while time.monotonic() < ends: pass\n"
+        )
+        path = f"/runs/{run['id']}/metrics"
+
+        def cpu(found: dict[str, Any]) -> Any:
+            return found["series_metrics"].get("CPU_UTILIZATION_PERCENT")
+
+        eventually(lambda: api.client.get(path).json(), lambda found: cpu(found) is not None)
+        api.finished(run["id"])
+        found = api.client.get(path).json()
+        assert cpu(found)["metric"]["format"] == "PERCENTAGE"
+        values = [point["value"] for point in cpu(found)["metric"]["data"]]
+        assert max(values) > 20
+        memory = found["instant_metrics"]["MEMORY_UTILIZATION_PERCENT"]["metric"]["data"]
+        assert 100 * 100 / 1024 < memory["value"] < 30
+        stamps = [point["timestamp"] for point in cpu(found)["metric"]["data"]]
+        assert stamps == sorted(stamps)
+        assert set(found["series_metrics"]) == {
+            "CPU_UTILIZATION_PERCENT",
+            "MEMORY_UTILIZATION_PERCENT",
+        }
+
+    def test_a_run_that_never_ran_has_no_metrics(self, api: Platform) -> None:
+        body = {
+            "name": "absent-run",
+            "runPython": {"uri": api.storage.user_path + "absent.py"},
+        }
+        run = api.client.post("/runs", json=body).json()
+        api.finished(run["id"])
+        found = api.client.get(f"/runs/{run['id']}/metrics").json()
+        assert found == {"series_metrics": {}, "instant_metrics": {}}

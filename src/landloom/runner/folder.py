@@ -32,7 +32,7 @@ REFUSED = 3
 
 DEFAULT_GRACE_SECONDS = 3.0
 
-Reason = Literal["exited", "timeout", "cancelled"]
+Reason = Literal["exited", "timeout", "cancelled", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Spec:
     timeout_seconds: float
     grace_seconds: float = DEFAULT_GRACE_SECONDS
     """Between asking a process tree to end (TERM) and ending it (KILL)."""
+    memory_limit: int | None = None
+    """Bytes that the process tree may use at most; None is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class ExitRecord:
     """Lines that could not be written, the disk being full."""
     log_error: str | None = None
     """Why lines were lost; None where none was."""
+    peak_memory: int | None = None
+    """Bytes, of the whole process tree; None where it was not sampled."""
 
 
 def write_spec(directory: Path, spec: Spec) -> None:
@@ -98,6 +102,7 @@ def read_spec(directory: Path) -> Spec:
             env=dict(fields["env"]),
             timeout_seconds=float(fields["timeout_seconds"]),
             grace_seconds=float(fields.get("grace_seconds", DEFAULT_GRACE_SECONDS)),
+            memory_limit=fields.get("memory_limit"),
         )
     except (KeyError, TypeError) as problem:
         raise ValueError(f"{directory / SPEC} is not a workload's spec: {problem!r}") from problem

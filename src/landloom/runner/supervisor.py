@@ -18,6 +18,7 @@ from typing import Final
 from landloom.runner import folder, processes
 from landloom.runner.folder import ExitRecord, Reason, RunnerRecord, Spec
 from landloom.runner.log import LogWriter
+from landloom.runner.usage import Meter
 
 _READ_BYTES: Final = 1 << 20
 _PIPE_BYTES: Final = 1 << 20
@@ -53,6 +54,7 @@ class Supervisor:
         self._directory = directory
         self._spec = spec
         self._log = LogWriter(directory)
+        self._meter = Meter(directory, spec.memory_limit)
         self._selector = selectors.DefaultSelector()
         self._stage = Stage.RUNNING
         self._stage_ends = 0.0
@@ -78,6 +80,7 @@ class Supervisor:
             lines=self._log.lines,
             lost_lines=self._log.lost,
             log_error=self._log.error,
+            peak_memory=self._meter.peak_memory or None,
         )
 
     def _run_child(self, started_at: str) -> int:
@@ -138,6 +141,8 @@ class Supervisor:
                     os.read(key.fd, 4096)
             processes.reap(child)
             now = time.monotonic()
+            if self._meter.is_due and self._stage is Stage.RUNNING:
+                self._meter.look(processes.descendants())
             if child.returncode is None and self._reason == "exited":
                 self._look_for_end(now, deadline)
             elif child.returncode is not None and self._stage is Stage.RUNNING:
@@ -146,6 +151,9 @@ class Supervisor:
                 return
 
     def _look_for_end(self, now: float, deadline: float) -> None:
+        if self._meter.is_exceeded:
+            self._end_for_memory(now)
+            return
         if self._is_cancelled():
             self._reason = "cancelled"
         elif now >= deadline:
@@ -153,6 +161,15 @@ class Supervisor:
         else:
             return
         self._ask_to_end(now)
+
+    def _end_for_memory(self, now: float) -> None:
+        """End it at once: what grows faster than it can be asked would take the machine along."""
+        self._reason = "memory"
+        peak, limit = self._meter.peak_memory / 2**20, (self._spec.memory_limit or 0) / 2**20
+        self._log.note(
+            f"[landloom] out of memory: the run used {peak:.0f} MiB of its {limit:.0f} MiB"
+        )
+        self._enter(Stage.KILLED, now + _KILL_SECONDS)
 
     def _has_ended(self, child: subprocess.Popen[bytes], now: float) -> bool:
         left = processes.descendants()

@@ -15,6 +15,7 @@ from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
 from landloom.server.launchers.base import Launcher
 from landloom.server.launchers.local import LocalLauncher
+from landloom.server.metrics import endpoints as metric_routes
 from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
 from landloom.server.services import Services, make_services
@@ -83,6 +84,7 @@ def create_app(
     errors.install(app)
     app.add_middleware(Access)
     app.include_router(run_routes.router)
+    app.include_router(metric_routes.router)
     app.include_router(workflow_routes.router)
     app.include_router(account_routes.router)
     app.include_router(_health)

@@ -12,6 +12,7 @@ from landloom.server.launchers.base import Launcher
 from landloom.server.launchers.capacity import Capacity
 from landloom.server.launchers.machine import this_machine
 from landloom.server.logs.file import FileLogStore
+from landloom.server.metrics.service import Metrics
 from landloom.server.runs.preparation import Preparation
 from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.service import Runs
@@ -31,6 +32,7 @@ class Services:
     accounts: Accounts
     runs: Runs
     workflows: Workflows
+    metrics: Metrics
     dispatchers: tuple[Dispatcher, ...]
 
 
@@ -65,5 +67,6 @@ def make_services(
         accounts=Accounts(settings, database, keys),
         runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run),
         workflows=workflows,
+        metrics=Metrics(settings, database, machine),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

@@ -21,6 +21,8 @@ class Workload:
     timeout_seconds: int
     cpus: float
     memory_bytes: int
+    memory_limit: int | None = None
+    """Bytes at which it is ended; None where its size is planned with, not held against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class Observation:
     ended_at: datetime | None = None
     exit_code: int | None = None
     """128 + n for signal n; None unless `exited`."""
-    reason: Literal["exited", "timeout", "cancelled"] | None = None
+    reason: Literal["exited", "timeout", "cancelled", "memory"] | None = None
+    peak_memory: int | None = None
+    """Bytes, of the whole process tree; None where it was not sampled."""
 
 
 class Launcher(Protocol):

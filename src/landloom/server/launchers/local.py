@@ -92,6 +92,7 @@ class LocalLauncher:
             env={**workload.env, folder.MARKER: workload.id},
             timeout_seconds=workload.timeout_seconds,
             grace_seconds=self._grace_seconds,
+            memory_limit=workload.memory_limit,
         )
         folder.write_spec(directory, spec)
         # Created here, so that it is never more readable than the rest.
@@ -142,6 +143,7 @@ def _observe(directory: Path) -> Observation:
             ended_at=datetime.fromisoformat(ended.ended_at),
             exit_code=ended.exit_code,
             reason=ended.reason,
+            peak_memory=ended.peak_memory,
         )
     if record is None:
         return Observation(state="absent")

@@ -13,6 +13,7 @@ from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 
 _TIMEOUT: Final = re.compile("time-?out", re.IGNORECASE)
 _SIGNALLED: Final = 128
+_MIB: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,24 @@ class Ending:
         return cls(RunStatus.CANCELLED, None)
 
 
-def ending_of(seen: Observation, timeout_seconds: int) -> Ending:
-    """Return the end of a workload that has exited."""
+def ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> Ending:
+    """Return the end of a workload that has exited.
+
+    Args:
+        seen: What its runner told.
+        timeout_seconds: What it was allowed.
+        memory_limit: What it was allowed, bytes.
+    """
     meta = _span(seen)
+    if seen.reason == "memory":
+        return Ending(
+            RunStatus.FAILED,
+            EventCode.RUN_FAIL_EXEC,
+            f"out of memory: the run used {(seen.peak_memory or 0) / _MIB:.0f} MiB, and its"
+            f" runtime has {memory_limit / _MIB:.0f} MiB. Choose a larger runtime.",
+            exit_code=seen.exit_code,
+            meta=meta,
+        )
     if seen.reason == "timeout":
         return Ending(
             RunStatus.FAILED,

@@ -99,6 +99,7 @@ class Preparation:
             timeout_seconds=payload.timeout_seconds,
             cpus=size.cpus,
             memory_bytes=size.memory_bytes,
+            memory_limit=size.memory_bytes,
         )
         return workload, overlay.lines
 

@@ -169,7 +169,8 @@ class RunQueue(LeasedRows[Run]):
             await self._launcher.sweep(directory)
             await self._end(lease, lost())
             return
-        await self._end(lease, ending_of(seen, run.payload.timeout_seconds))
+        size = self._preparation.allot(run.payload.runtime).runtime
+        await self._end(lease, ending_of(seen, run.payload.timeout_seconds, size.memory_bytes))
 
     async def _mark_preparing(self, lease: Lease, run: RunWork) -> bool:
         at = now()

@@ -32,13 +32,13 @@ class TestEndings:
     def test_status_and_event(
         self, seen: Observation, status: RunStatus, code: EventCode | None
     ) -> None:
-        ending = ending_of(seen, 60)
+        ending = ending_of(seen, 60, 1 << 30)
         assert (ending.status, ending.code) == (status, code)
 
     def test_only_a_timeout_says_timeout(self) -> None:
-        assert "timeout" in ending_of(exited(143, "timeout"), 60).message
+        assert "timeout" in ending_of(exited(143, "timeout"), 60, 1 << 30).message
         others = [
-            ending_of(exited(137), 60),
+            ending_of(exited(137), 60, 1 << 30),
             lost(),
             not_started("Connect TimeOut, and a time-out."),
             not_prepared(Unavailable("Read timeout on endpoint")),
@@ -46,7 +46,7 @@ class TestEndings:
         assert not any("timeout" in each.message.lower() for each in others)
 
     def test_a_signal_is_named(self) -> None:
-        assert "SIGKILL" in ending_of(exited(137), 60).message
+        assert "SIGKILL" in ending_of(exited(137), 60, 1 << 30).message
 
     def test_what_could_not_be_had_is_told_with_the_way_out(self) -> None:
         ending = not_prepared(NotFound("No x.py.", suggestion="Upload it."))

@@ -1,0 +1,1 @@
+"""What runs use: sampled by their runners, shown as series."""
