@@ -59,29 +59,32 @@ def read_pixels(
     inside = Window(
         int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
     )
-    steps = [source.read(index, features, inside) for index in time_indexes]
-    values = steps[0] if len(steps) == 1 else np.concatenate(steps)
-    if inside != window:
-        values = values[:, rows - inside.y0][:, :, columns - inside.x0]
-    values = np.ascontiguousarray(values)
-    valid = np.empty(values.shape[1:], np.bool_)
-    _fill_holes(values, valid)
+    shape = (len(time_indexes) * len(features), *window.shape_yx)
+    values, valid = np.empty(shape, np.float32), np.ones(window.shape_yx, np.bool_)
+    for step, index in enumerate(time_indexes):
+        found = source.read(index, features, inside)
+        target = values[step * len(features) : (step + 1) * len(features)]
+        _fill(found, rows - inside.y0, columns - inside.x0, target, valid)
     return Pixels(window, values, valid)
 
 
 @kernel
-def _fill_holes(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-    """Set NaN in (channel, y, x) to 0 and note in (y, x) where no channel had one."""
-    channels, height, width = values.shape
-    for y in range(height):
-        for x in range(width):
-            valid[y, x] = True
-        for channel in range(channels):
-            for x in range(width):
-                value = values[channel, y, x]
-                there = value == value  # noqa: PLR0124 - NaN is what does not equal itself
-                values[channel, y, x] = value if there else np.float32(0)
-                valid[y, x] &= there
+def _fill(
+    found: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    values: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+) -> None:
+    """Copy rows and columns of (channel, y, x), 0 for NaN; note in (y, x) where NaN was."""
+    for channel in range(found.shape[0]):
+        for y in range(len(rows)):
+            source, target, there = found[channel, rows[y]], values[channel, y], valid[y]
+            for x in range(len(columns)):
+                value = source[columns[x]]
+                known = value == value  # noqa: PLR0124 - NaN does not equal itself
+                target[x] = value if known else np.float32(0)
+                there[x] &= known
 
 
 def hull(windows: Iterable[Window]) -> Window:
