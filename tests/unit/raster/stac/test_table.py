@@ -1,5 +1,6 @@
 """Tables of places: which rows are read, and how much of the file for them."""
 
+import os
 from datetime import UTC, date, datetime
 
 import geopandas as gpd
@@ -123,6 +124,27 @@ def test_over_http_only_the_row_groups_that_fit_are_fetched(tmp_path):
             rows = read_rows(f"{url}/places.parquet", place, time_column="when", span=span)
         assert len(rows) == count
         assert sum(sent) < len(data) / 8
+
+
+@pytest.mark.parametrize("uri", ["s3://landloom/a/places.parquet", "s3://landloom/a/parts/"])
+def test_a_bucket_of_the_platform(tmp_path, monkeypatch, uri):
+    frame().to_parquet(tmp_path / "places.parquet", write_covering_bbox=True)
+    data = (tmp_path / "places.parquet").read_bytes()
+    listing = (
+        b"<ListBucketResult><IsTruncated>false</IsTruncated>"
+        b"<Contents><Key>a/parts/_SUCCESS</Key><Size>0</Size>"
+        b"<LastModified>2023-06-01T10:00:00Z</LastModified></Contents>"
+        b"<Contents><Key>a/parts/0.parquet</Key><Size>9</Size>"
+        b"<LastModified>2023-06-01T10:00:00Z</LastModified></Contents></ListBucketResult>"
+    )
+    for name in [name for name in os.environ if name.startswith(("AWS_", "USER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("USER_S3_PATH", "s3://landloom/org/")
+    with serve_files(lambda path: data if path.endswith(".parquet") else listing) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert numbers(read_rows(uri, HERE)) == [10]
 
 
 @pytest.mark.parametrize("text", [b"no Parquet", b""])
