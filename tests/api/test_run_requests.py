@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
+from landloom.server.accounts.rights import ADMIN
 from tests.api.platform import Platform
+from tests.api.principals import add_principal
 
 
 @pytest.fixture
@@ -168,3 +172,45 @@ class TestRefused:
         answer = api.client.post("/runs", json=body | {"name": "x", "timeoutSeconds": 0})
         fields = [error["field"] for error in answer.json()["errors"]]
         assert fields == ["name", "timeoutSeconds"]
+
+
+class TestIdempotency:
+    def test_tries_with_one_key_make_one_run(self, api: Platform) -> None:
+        body = {"name": "once-only", "runPython": {"uri": api.storage.user_path + "absent.py"}}
+
+        def submit(key: str) -> httpx.Response:
+            return api.client.post("/runs", json=body, headers={"Idempotency-Key": key})
+
+        first = submit("try-1")
+        with ThreadPoolExecutor(6) as pool:
+            later = list(pool.map(submit, ["try-1"] * 6))
+        assert {answer.status_code for answer in (first, *later)} == {201}
+        assert {answer.json()["id"] for answer in later} == {first.json()["id"]}
+        assert submit("try-2").json()["id"] != first.json()["id"]
+
+    def test_first_tries_at_the_same_moment_make_one_run(self, api: Platform) -> None:
+        body = {"name": "at-one-time", "runPython": {"uri": api.storage.user_path + "absent.py"}}
+        headers = {"Idempotency-Key": "same-moment"}
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(
+                pool.map(lambda _: api.client.post("/runs", json=body, headers=headers), range(8))
+            )
+        # One that lost the race may be told to try again, which is no failure to clients.
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        made = {answer.json()["id"] for answer in answers if answer.status_code == 201}
+        assert len(made) == 1
+        assert api.client.get("/runs", params={"name": "at-one-time"}).json()["total"] == 1
+
+    def test_without_a_key_each_post_is_a_run(self, api: Platform) -> None:
+        body = {"name": "each-anew", "runPython": {"uri": api.storage.user_path + "absent.py"}}
+        ids = {api.client.post("/runs", json=body).json()["id"] for _ in range(3)}
+        assert len(ids) == 3
+
+    def test_anothers_key_is_not_mine(self, api: Platform) -> None:
+        other = add_principal(api, role=ADMIN)
+        headers = {"Idempotency-Key": "shared-word"}
+        body = {"name": "mine-yours", "runPython": {"uri": api.storage.user_path + "absent.py"}}
+        mine = api.client.post("/runs", json=body, headers=headers)
+        with other.client(api) as client:
+            yours = client.post("/runs", json=body, headers=headers)
+        assert yours.json().get("id") != mine.json()["id"]

@@ -40,10 +40,19 @@ async def create_run(
     payload: schemas.CreateRunPayload,
     region: str | None = None,
     x_wherobots_client: Annotated[str | None, Header(include_in_schema=False)] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=255, include_in_schema=False)] = None,
 ) -> Response:
-    """Put a run into the queue."""
+    """Put a run into the queue.
+
+    Tries of one POST that carry the same `Idempotency-Key` header make one run: each is answered
+    with it.
+    """
     made = await _runs(request).create(
-        caller, payload, region=region or None, source_client=x_wherobots_client
+        caller,
+        payload,
+        region=region or None,
+        source_client=x_wherobots_client,
+        idempotency_key=idempotency_key,
     )
     return _json(made, status.HTTP_201_CREATED)
 

@@ -75,6 +75,12 @@ async def find(session: AsyncSession, run_id: str) -> RunRow | None:
     return cast("RunRow | None", row)
 
 
+async def find_by_idempotency_key(session: AsyncSession, user_id: str, key: str) -> str | None:
+    """Return the id of the run that an earlier try of the same POST made."""
+    query = select(Run.id).where(Run.user_id == user_id, Run.idempotency_key == key)
+    return (await session.scalars(query)).first()
+
+
 async def events(session: AsyncSession, run_ids: Sequence[str]) -> dict[str, list[EventRow]]:
     """Return what happened to each of these runs, oldest first."""
     query = (

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import NotFound
+from landloom.errors import Conflict, NotFound
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
 from landloom.server.accounts.service import principal
@@ -58,20 +59,36 @@ class Runs:
         *,
         region: str | None,
         source_client: str | None,
+        idempotency_key: str | None,
     ) -> Document:
-        """Put a run into the queue.
+        """Put a run into the queue, or return the one that an earlier try of the same POST made.
 
         Raises:
             InvalidInput: A region, runtime, version or place of the source that is not on offer.
             Forbidden: The operator has not enabled the runtime.
+            Conflict: Another try with this key is being stored this very moment.
         """
         run_id = new_id()
         async with self._database.writing(caller.organization_id) as session:
+            if idempotency_key:
+                earlier = await repository.find_by_idempotency_key(
+                    session, caller.user_id, idempotency_key
+                )
+                if earlier is not None:
+                    return await _shown(session, earlier)
             organization = await accounts.organization(session, caller.organization_id)
             payload = self._rules.payload(request, organization, region=region, run_id=run_id)
             self._rules.check_source(payload, caller)
-            session.add(self._row(caller, run_id, payload, source_client))
-            await session.flush()
+            row = self._row(caller, run_id, payload, source_client)
+            row.idempotency_key = idempotency_key or None
+            session.add(row)
+            try:
+                await session.flush()
+            except IntegrityError as problem:
+                raise Conflict(
+                    "Another try with this Idempotency-Key is being stored.",
+                    suggestion="Try again in a moment: it will answer with that run.",
+                ) from problem
             # Shown before it is committed: once it is stored nothing may fail any more, because
             # clients answer a 5xx by submitting again.
             view = await _shown(session, run_id)

@@ -19,6 +19,7 @@ class Run(LeasedRow):
     __table_args__ = (
         Index("ix_runs_listing", "organization_id", "created_at", "id"),
         Index("ix_runs_queue", "status", "created_at", "id"),
+        Index("ix_runs_user_id_idempotency_key", "user_id", "idempotency_key", unique=True),
     )
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
@@ -30,6 +31,8 @@ class Run(LeasedRow):
     """The normalised request."""
     source_client: Mapped[str | None] = mapped_column(String(255))
     """What the client said it is; advisory."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    """What a client sends with each try of one POST."""
     timed_out: Mapped[bool] = mapped_column(default=False)
     exit_code: Mapped[int | None]
     started_at: Mapped[datetime | None]
