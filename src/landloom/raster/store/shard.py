@@ -23,7 +23,13 @@ MISSING = np.uint64(2**64 - 1)
 """Offset and length of an inner chunk that holds nothing but the fill value."""
 
 COMPRESSION_LEVEL = 1
-"""Of zstd inside blosc with byte shuffle: higher levels cost time and gain next to nothing."""
+"""Of zstd inside blosc: higher levels cost time and gain next to nothing."""
+
+SHUFFLE = "bitshuffle"
+BLOCK_BYTES = 2**20
+"""How blosc orders and cuts a chunk before zstd. By bits, and a chunk of 512 px in one block, it
+takes less than half the time of its defaults (by bytes, 256 kB) and a fifth less space: composites
+of integers, stored as float32, 667 against 299 MB/s."""
 
 FLOAT32 = np.dtype("<f4")
 
@@ -40,8 +46,8 @@ def blosc_configuration(dtype: str = "float32") -> dict[str, Any]:
         "typesize": np.dtype(dtype).itemsize,
         "cname": "zstd",
         "clevel": COMPRESSION_LEVEL,
-        "shuffle": "shuffle",
-        "blocksize": 0,
+        "shuffle": SHUFFLE,
+        "blocksize": BLOCK_BYTES,
     }
 
 
@@ -51,17 +57,17 @@ def compress(chunk: Pixels) -> bytes:
         np.ascontiguousarray(chunk),
         level=COMPRESSION_LEVEL,
         compressor="zstd",
-        shuffle="shuffle",
+        shuffle=SHUFFLE,
         typesize=chunk.dtype.itemsize,
+        blocksize=BLOCK_BYTES,
         numthreads=1,
     )
     return bytes(data)
 
 
-def decompress(data: Any, chunk: int, dtype: str = "float32") -> Pixels:
-    """Return a blosc frame as one inner chunk (y, x) of `chunk` px a side, as it is stored."""
-    raw = imagecodecs.blosc_decode(data, numthreads=1)
-    return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(chunk, chunk)
+def decompress(data: Any, out: Pixels) -> None:
+    """Decode a blosc frame into `out`, one inner chunk (y, x) as it is stored."""
+    imagecodecs.blosc_decode(data, numthreads=1, out=memoryview(out.reshape(-1).view(np.uint8)))
 
 
 def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -163,7 +169,7 @@ class ShardEncoder:
             block = np.full((size, size), FILLS[self._dtype], np.dtype(self._dtype))
         target = part.shifted(-whole.y0, -whole.x0).slices()
         values = plane[part.shifted(-window.y0, -window.x0).slices()]
-        block[target] = values if self._dtype == "float32" else to_bytes(values)
+        block[target] = values if values.dtype == block.dtype else to_bytes(values)
         count = part.shape_yx[0] * part.shape_yx[1]
         self._missing_px -= count
         if filled + count < inside.shape_yx[0] * inside.shape_yx[1]:

@@ -7,6 +7,7 @@ decoder works without the GIL.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from landloom.errors import StoreProblem
 from landloom.raster.execute.local import available_cores
 from landloom.raster.grid import Window
 from landloom.raster.store import objects
-from landloom.raster.store.shard import MISSING, decompress, index_bytes, parse_index
+from landloom.raster.store.shard import MISSING, Pixels, decompress, index_bytes, parse_index
 
 KEPT_INDEXES = 4096
 """Shard indexes that a store remembers: a few megabytes. Then it forgets them all and goes on."""
@@ -33,11 +34,27 @@ class _Piece:
     """An inner chunk on its way into a window."""
 
     data: Any
-    """As it is stored."""
+    """As it is stored; None where there is nothing but "no value"."""
     source: tuple[slice, slice]
     """The part of the chunk that is wanted."""
     target: NDArray[np.float32]
     """Where it goes: a view of the window's array."""
+
+
+class _Scratch(threading.local):
+    """A thread's own block for decoding: fresh memory for each chunk would double the time."""
+
+    def __init__(self) -> None:
+        self._block: Pixels = np.empty((0, 0), np.uint8)
+
+    def block(self, side: int, dtype: str) -> Pixels:
+        """Return the block, with whatever is in it."""
+        if self._block.shape != (side, side) or self._block.dtype != dtype:
+            self._block = np.empty((side, side), np.dtype(dtype))
+        return self._block
+
+
+_SCRATCH = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -73,17 +90,18 @@ class ShardedArray:
         """Read a shard's index anew next time: it was written."""
         self._indexes.pop(uri, None)
 
-    def read(
-        self, time_index: int, bands: Sequence[int], window: Window, out: NDArray[np.float32]
-    ) -> None:
-        """Copy what the array has of `window` into `out` (band, y, x), which holds NaN before.
+    def read(self, time_index: int, bands: Sequence[int], window: Window) -> NDArray[np.float32]:
+        """Return float32 (band, y, x) of a window, which may reach beyond the array: NaN there.
 
         Raises:
             StoreProblem: A shard cannot be read.
         """
+        out = np.empty((len(bands), *window.shape_yx), np.float32)
         inside = window.clipped(Window(0, 0, *self.shape_yx))
+        if inside != window:
+            out.fill(np.nan)
         if inside.empty:
-            return
+            return out
         places = [
             (iy, ix)
             for iy in range(inside.y0 // self.shard, -(-inside.y1 // self.shard))
@@ -96,6 +114,7 @@ class ShardedArray:
         pieces = [piece for found in _each(fetch, places) for piece in found]
         for _ in _each(self._decode, pieces):
             pass
+        return out
 
     def _fetch(
         self,
@@ -107,20 +126,28 @@ class ShardedArray:
     ) -> Iterator[_Piece]:
         """Yield the inner chunks that a shard has of `window`."""
         uri = self.shard_uri(time_index, *place)
+        inside = window.clipped(self.window(*place))
         index = self._index(uri)
         if index is None:
+            rows, columns = inside.shifted(-window.y0, -window.x0).slices()
+            out[:, rows, columns] = np.nan
             return
-        inside = window.clipped(self.window(*place))
-        wanted = [
-            (slot, chunk, index[band, cy, cx])
-            for cy, cx, chunk in self._chunks(*place, inside)
-            for slot, band in enumerate(bands)
-            if index[band, cy, cx, 0] != MISSING
-        ]
+        wanted, starts, lengths = [], [], []
+        for cy, cx, chunk in self._chunks(*place, inside):
+            part = chunk.clipped(inside)
+            source = part.shifted(-chunk.y0, -chunk.x0).slices()
+            rows, columns = part.shifted(-window.y0, -window.x0).slices()
+            for slot, band in enumerate(bands):
+                start, length = index[band, cy, cx]
+                target = out[slot, rows, columns]
+                if start == MISSING:
+                    yield _Piece(None, source, target)
+                    continue
+                wanted.append((source, target))
+                starts.append(int(start))
+                lengths.append(int(length))
         if not wanted:
             return
-        starts = [int(entry[0]) for _, _, entry in wanted]
-        lengths = [int(entry[1]) for _, _, entry in wanted]
         location = objects.resolve(uri)
         try:
             buffers = obstore.get_ranges(
@@ -128,14 +155,16 @@ class ShardedArray:
             )
         except (BaseError, OSError) as error:
             raise StoreProblem(f"Cannot read the shard {uri}: {error}") from error
-        for (slot, chunk, _), data in zip(wanted, buffers, strict=True):
-            part = chunk.clipped(inside)
-            rows, columns = part.shifted(-window.y0, -window.x0).slices()
-            source = part.shifted(-chunk.y0, -chunk.x0).slices()
-            yield _Piece(data, source, out[slot, rows, columns])
+        for (source, target), data in zip(wanted, buffers, strict=True):
+            yield _Piece(data, source, target)
 
     def _decode(self, piece: _Piece) -> None:
-        pixels = decompress(piece.data, self.chunk, self.dtype)[piece.source]
+        if piece.data is None:
+            piece.target.fill(np.nan)
+            return
+        block = _SCRATCH.block(self.chunk, self.dtype)
+        decompress(piece.data, block)
+        pixels = block[piece.source]
         np.copyto(piece.target, pixels)
         if self.dtype == "uint8":
             piece.target[pixels == 0] = np.nan

@@ -1,5 +1,6 @@
 """The mosaic store: written by sub-tiles, read by windows and by everybody else's readers."""
 
+import json
 import pickle
 import warnings
 from pathlib import Path
@@ -221,6 +222,18 @@ class TestReading:
         shard.write_bytes(data)
         with pytest.raises(StoreProblem, match="checksum"):
             CubeStore.open(store.uri).read(0, None, Window(0, 0, 5, 5))
+
+    def test_another_setting_of_the_compressor_is_our_layout_too(self, tmp_path):
+        store = create(tmp_path / "a.zarr")
+        root = tmp_path / "a.zarr" / "zarr.json"
+        document = json.loads(root.read_text())
+        array = document["consolidated_metadata"]["metadata"]["variables"]
+        array["codecs"][0]["configuration"]["codecs"][1]["configuration"]["clevel"] = 9
+        root.write_text(json.dumps(document))
+        assert CubeStore.open(store.uri).native
+        array["codecs"][0]["configuration"]["codecs"][1]["configuration"]["typesize"] = 8
+        root.write_text(json.dumps(document))
+        assert not CubeStore.open(store.uri).native
 
     def test_open_gives_back_the_geometry(self, filled):
         store = CubeStore.open(filled[0].uri)
