@@ -14,11 +14,14 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from landloom.errors import InvalidInput
-from landloom.raster.antimeridian import has_jump, wrapped
+from landloom.raster.antimeridian import has_jump, mended, wrapped
 from landloom.raster.store import objects
 from landloom.wire.requests import Aoi
 
 PARQUET_MAGIC = b"PAR1"
+
+CUTS = 64
+"""Into so many parts an outline is cut that might jump; none then spans 180 degrees."""
 
 MAX_LONGITUDE = 360.0
 """Degrees. Longitudes beyond 180 are those of places across the antimeridian."""
@@ -78,7 +81,7 @@ def _read_file(uri: str, data: bytes) -> Any:
                 suggestion="Write it with geopandas' to_parquet.",
                 field="aoi",
             ) from error
-        return frame.to_crs(4326) if frame.crs is not None else frame
+        return _in_degrees(frame)
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -102,13 +105,34 @@ def _from_geojson(where: str, document: Any) -> Any:
             ],
             crs=document.get("crs", {}).get("properties", {}).get("name", "EPSG:4326"),
         )
-        return frame.to_crs(4326)
+        return _in_degrees(frame)
     except Exception as error:
         raise InvalidInput(
             f"The area of interest ({where}) is not GeoJSON: {error}",
             suggestion="Pass a geometry, a Feature or a FeatureCollection.",
             field="aoi",
         ) from error
+
+
+def _in_degrees(frame: Any) -> Any:
+    """Return a GeoDataFrame in EPSG:4326; one without a CRS is taken to be so.
+
+    An edge that crosses the antimeridian jumps in degrees. In a projected CRS it is known to be
+    short or long: cut fine before it is reprojected, it jumps only if it is short.
+    """
+    if frame.crs is None or frame.crs.is_geographic:
+        return frame if frame.crs is None else frame.to_crs(4326)
+    degrees = frame.to_crs(4326)
+    jumping = [_jumps(geometry) for geometry in degrees.geometry]
+    if any(jumping):
+        outlines = frame.geometry[jumping]
+        cut = outlines.segmentize(outlines.length / CUTS).to_crs(4326)
+        degrees.loc[jumping, degrees.geometry.name] = [mended(geometry) for geometry in cut]
+    return degrees
+
+
+def _jumps(geometry: BaseGeometry | None) -> bool:
+    return geometry is not None and not geometry.is_empty and has_jump(geometry)
 
 
 def _features(document: Any) -> list[Mapping[str, Any]]:

@@ -5,8 +5,10 @@ import json
 import geopandas as gpd
 import pytest
 import shapely
+from pyproj import Transformer
 
 from landloom.errors import InvalidInput, StoreProblem
+from landloom.raster.antimeridian import unwrapped
 from landloom.raster.aoi import read_aoi
 
 SQUARE = shapely.box(13.0, 48.0, 13.1, 48.1)
@@ -70,6 +72,25 @@ def test_a_place_across_the_antimeridian_is_split_there():
     west, east = sorted(part.bounds for part in row.geometry.geoms)
     assert west == (-180, -17, -179, -16)
     assert east == (179, -17, 180, -16)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "place", "width"),
+    [
+        (32760, shapely.box(179.9, -17.1, 180.1, -17), 0.2),
+        (3832, shapely.box(179.9, -17.1, 180.1, -17), 0.2),
+        (3857, shapely.box(-179, -17.1, 179, -17), 358),
+    ],
+)
+def test_a_projected_area_says_by_itself_which_way_it_goes(tmp_path, epsg, place, width):
+    project = Transformer.from_crs(4326, epsg, always_xy=True).transform
+    outline = shapely.transform(place, project, interleaved=False)
+    path = tmp_path / "aoi.parquet"
+    gpd.GeoDataFrame(geometry=[outline], crs=epsg).to_parquet(path)
+    (row,) = read_aoi(str(path))
+    west, _, east, _ = unwrapped(row.geometry).bounds
+    assert east - west == pytest.approx(width, abs=0.01)
+    assert row.geometry.covers(place.centroid if width > 1 else shapely.Point(-179.95, -17.05))
 
 
 def test_parts_holes_and_lines_stay_as_they_are():

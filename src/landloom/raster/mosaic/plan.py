@@ -92,7 +92,8 @@ def plan_mosaic(
 ) -> MosaicPlan:
     """Return the grid and the scenes of a mosaic.
 
-    The search covers the whole grid, not the AOI's outline alone: a pixel in the grid's corner has
+    Without a target CRS the grid has the first dataset's own; its pixel is the finest of all. The
+    search covers the whole grid, not the AOI's outline alone: a pixel in the grid's corner has
     the scenes that it would have in any other mosaic.
 
     Raises:
