@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,11 @@ class GeoParquetFolder:
     uri: str
     crs: CRS
     geometry_type: str
-    """`Polygon` or `MultiPolygon`."""
+    """`Polygon`, `MultiPolygon` or `LineString`."""
     further: tuple[tuple[str, pa.DataType], ...] = ()
     """Names and types of columns after bbox."""
+    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
+    """What the file says besides `geo`."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,8 +55,8 @@ class GeoParquetFolder:
             ("bbox", BBOX_TYPE),
             *self.further,
         ]
-        metadata = {b"geo": json.dumps(geo_metadata(self.crs, self.geometry_type)).encode()}
-        return pa.schema(fields, metadata)
+        geo = json.dumps(geo_metadata(self.crs, self.geometry_type)).encode()
+        return pa.schema(fields, {b"geo": geo, **self.metadata})
 
     def write_part(self, number: int, row_groups: Iterable[Mapping[str, pa.Array]]) -> None:
         """Write one part; it appears at once or not at all.

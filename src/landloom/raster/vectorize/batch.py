@@ -21,6 +21,8 @@ class Batch:
     """(rows,): where each shape's centre lies along the raster's Hilbert curve."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
     """Further columns, (rows,) each."""
+    named: NDArray[np.int32] | None = None
+    """(rows, 2): the first corner that each shape had before it was simplified."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -34,12 +36,17 @@ class Batch:
         least_last = [self.columns[key] for key in reversed(further_keys)]
         return np.lexsort((*least_last, first[:, 1], first[:, 0], self.places))
 
+    def names(self) -> NDArray[np.int32]:
+        """Return (rows, 2): y, x of a corner that no other shape of the layer is named by."""
+        return self.shapes.first_vertices() if self.named is None else self.named
+
     def taken(self, order: NDArray[np.int64]) -> Batch:
         """Return the rows in another order, or some of them."""
         return Batch(
             self.shapes.taken(order),
             self.places[order],
             {name: column[order] for name, column in self.columns.items()},
+            None if self.named is None else self.named[order],
         )
 
 

@@ -120,7 +120,7 @@ def cut_open_rings(
     rings: Rings,
     seam_lines: NDArray[np.int64],
     labels: NDArray[np.int32],
-    values: NDArray[np.uint8],
+    values: NDArray[np.integer[Any]],
 ) -> tuple[Rings, Rings]:
     """Take the edges that lie on seams out of rings, and cut them where they may be linked anew.
 
@@ -150,7 +150,7 @@ def _cut(
     owner: NDArray[np.int64],
     lines: NDArray[np.int64],
     labels: NDArray[np.int32],
-    values: NDArray[np.uint8],
+    values: NDArray[np.integer[Any]],
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Walk round each ring from the first of its cuts, if it has any."""
     total = vertices.shape[0]
@@ -214,7 +214,7 @@ def _may_turn(
     vertices: NDArray[np.int32],
     corner: int,
     labels: NDArray[np.int32],
-    values: NDArray[np.uint8],
+    values: NDArray[np.integer[Any]],
 ) -> bool:
     """Return whether pixels of equal value and different label meet at a corner of a ring."""
     y, x = vertices[corner, 0], vertices[corner, 1]
@@ -225,7 +225,7 @@ def _may_turn(
     falling = values[y - 1, x - 1] == values[y, x] and values[y, x] != 0
     rising = values[y - 1, x] == values[y, x - 1] and values[y - 1, x] != 0
     if falling and north_west != south_east:
-        return bool(north_east != north_west and south_west != north_west)
+        return bool(north_east - north_west != 0 and south_west - north_west != 0)
     if rising and north_east != south_west:
-        return bool(north_west != north_east and south_east != north_east)
+        return bool(north_west - north_east != 0 and south_east - north_east != 0)
     return False

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Self
 
 import imagecodecs
@@ -104,6 +104,10 @@ class _Unpickler(pickle.Unpickler):
     """Knows arrays and the values of this package."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) in ARRAYS or module_name.startswith(OURS):
+        if (module_name, global_name) in ARRAYS:
             return super().find_class(module_name, global_name)
+        if module_name.startswith(OURS) and "." not in global_name:
+            found = super().find_class(module_name, global_name)
+            if isinstance(found, type) and is_dataclass(found):
+                return found
         raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")

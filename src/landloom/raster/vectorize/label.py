@@ -10,6 +10,8 @@ two-pass connected-component labeling algorithms".
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,7 +56,7 @@ def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @kernel
-def label_components(values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+def label_components(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], int]:
     """Label the 4-connected areas of equal value.
 
     Args:
@@ -88,7 +90,7 @@ def label_components(values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]
 
 
 @kernel
-def _run_count(values: NDArray[np.uint8]) -> int:
+def _run_count(values: NDArray[np.integer[Any]]) -> int:
     """Count runs of equal value along rows: no component can start but at the start of a run."""
     count = 0
     for y in range(values.shape[0]):
@@ -121,7 +123,7 @@ def _renumber(labels: NDArray[np.int32], parent: NDArray[np.int64]) -> int:
 
 @kernel
 def group_diagonals(
-    labels: NDArray[np.int32], values: NDArray[np.uint8], count: int
+    labels: NDArray[np.int32], values: NDArray[np.integer[Any]], count: int
 ) -> NDArray[np.int64]:
     """Join components of equal value that touch at a corner.
 

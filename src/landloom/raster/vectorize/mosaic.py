@@ -8,6 +8,7 @@ holds the same rows in the same order for any tile size and any number of worker
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,12 @@ from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.kept import KeptTiles, Place
 from landloom.raster.vectorize.part import Part, PartWriter
-from landloom.raster.vectorize.project import Projection
 from landloom.raster.vectorize.seams import SeamMerger
-from landloom.raster.vectorize.spill import Layer, Spill
+from landloom.raster.vectorize.shaping import simplified, split_all
+from landloom.raster.vectorize.spill import Layer, Spill, Stretch
 from landloom.raster.vectorize.tile import Seams, TilePolygons, polygonize_tile
+from landloom.raster.vectorize.tiles import write_tiles
+from vtiles.tippecanoe import find_tippecanoe
 
 TRACED_BEFORE = "Traced before this start"
 """What is reported for tiles that a vectorization finds when it goes on."""
@@ -102,14 +105,34 @@ def vectorize_mosaic(
         Cancelled: `cancelled` said so; the folder is not whole.
     """
     _check_features(source, [feature for feature, _ in config.thresholds])
-    projection = Projection(source.geobox, _crs(target_crs), config.connectivity != 4)  # noqa: PLR2004
-    writer = PartWriter.of(source, config, projection, output_uri)
+    if config.pmtiles:
+        find_tippecanoe()  # a missing program is told before the work, not after it
+    writer = PartWriter.of(source, config, _crs(target_crs), output_uri)
     size = tile_size or min(source.shard, LARGEST_TILE)
     kept = KeptTiles.of(output_uri, source, config, size)
-    with Spill(source.shape_yx) as spill:
+    with ExitStack() as stack:
+        spill = stack.enter_context(Spill(source.shape_yx))
         _polygonize(source, config, size, spill, kept, executor, report, cancelled)
-        rows = _write(spill, writer, executor, report, cancelled)
+        if config.watershed:
+            spill = stack.enter_context(
+                split_all(spill, source, config, writer.degrees, executor, report, cancelled)
+            )
+        parts = stack.enter_context(
+            simplified(
+                spill.parts() or [[]],
+                source,
+                config,
+                writer.degrees,
+                executor.workers,
+                report,
+                cancelled,
+            )
+        )
+        rows = _write(parts, writer, executor, report, cancelled)
     kept.clear()
+    if config.pmtiles:
+        report("vectorize", "Making vector tiles")
+        write_tiles(output_uri)
     return output_uri, rows
 
 
@@ -173,10 +196,13 @@ def _tasks(
 
 
 def _write(
-    spill: Spill, writer: PartWriter, executor: Executor, report: Report, cancelled: AskCancelled
+    parts: list[list[Stretch]],
+    writer: PartWriter,
+    executor: Executor,
+    report: Report,
+    cancelled: AskCancelled,
 ) -> int:
     """Write the parts and return how many rows they have."""
-    parts = spill.parts() or [[]]
     tasks = (Part(number, tuple(stretches)) for number, stretches in enumerate(parts))
     rows = 0
     for done, (_, written) in enumerate(executor.map(writer.write, tasks, cancelled), start=1):

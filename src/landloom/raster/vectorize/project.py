@@ -78,7 +78,7 @@ class Projection:
         return Geometries(encode(shapes, xy, kind), bounds)
 
     def coordinates(self, lattice: NDArray[np.int32], unit: float = 1.0) -> NDArray[np.float64]:
-        """Return (n, 2) x, y of points. They follow from the place in the lattice, whatever the AOI.
+        """Return (n, 2) x, y of points; they follow from the place in the lattice, not the AOI.
 
         Args:
             lattice: (n, 2) y, x counted from the array's first pixel.
@@ -89,7 +89,7 @@ class Projection:
         """
         xy = self._interpolated(lattice, unit) if len(lattice) and self._is_smooth else None
         if xy is None:
-            xy = self._exact(lattice * unit + self._origin)
+            xy = self._exact(lattice * unit + self.origin)
         if not np.isfinite(xy).all():
             raise InvalidInput(
                 f"Some polygons have no place in {self.crs.name}.",
@@ -99,7 +99,7 @@ class Projection:
         return xy
 
     @cached_property
-    def _origin(self) -> NDArray[np.float64]:
+    def origin(self) -> NDArray[np.float64]:
         """Lattice index (y, x) of the array's first pixel; of a foreign store it is (0, 0)."""
         try:
             return np.array(lattice_origin(self.geobox), float)
@@ -139,12 +139,13 @@ class Projection:
         height, width = (int(side) for side in self.geobox.shape)
         probes = np.linspace(0, 1, PROBES)
         y, x = np.meshgrid(np.floor(probes * height), np.floor(probes * width), indexing="ij")
-        places = np.stack([y.ravel(), x.ravel()], axis=1) + self._origin
+        places = np.stack([y.ravel(), x.ravel()], axis=1) + self.origin
         middles = (np.floor(places / SPACING) + 0.5) * SPACING
         wanted = self._exact(middles)
-        pixel = np.abs(self._exact(middles + [0, 1]) - wanted).max()
+        pixel = np.abs(self._exact(middles + np.array([0.0, 1.0])) - wanted).max()
         for place, exact in zip(middles, wanted, strict=True):
-            nodes = self._nodes(*(np.floor(place / SPACING).astype(np.int64) - 1), 4, 4)
+            row, column = np.floor(place / SPACING).astype(np.int64) - 1
+            nodes = self._nodes(row, column, 4, 4)
             if nodes is None:
                 return False
             found = np.einsum("i,ijk,j->k", _MIDDLE, nodes, _MIDDLE)
@@ -154,12 +155,12 @@ class Projection:
 
     def _interpolated(self, lattice: NDArray[np.int32], unit: float) -> NDArray[np.float64] | None:
         """Return (n, 2) x, y, or None where the nodes around do not allow it."""
-        low = np.floor((lattice.min(axis=0) * unit + self._origin) / SPACING).astype(np.int64) - 1
-        high = np.floor((lattice.max(axis=0) * unit + self._origin) / SPACING).astype(np.int64) + 2
+        low = np.floor((lattice.min(axis=0) * unit + self.origin) / SPACING).astype(np.int64) - 1
+        high = np.floor((lattice.max(axis=0) * unit + self.origin) / SPACING).astype(np.int64) + 2
         nodes = self._nodes(*low, *(high - low + 1))
         if nodes is None:
             return None
-        return _interpolate(lattice, unit, self._origin - low * SPACING, nodes)
+        return _interpolate(lattice, unit, self.origin - low * SPACING, nodes)
 
     def _nodes(self, y: int, x: int, height: int, width: int) -> NDArray[np.float64] | None:
         """Return (height, width, 2) x, y of nodes, or None if they jump or some have no place."""

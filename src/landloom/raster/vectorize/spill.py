@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -58,10 +58,15 @@ class Stretch:
     layer: Layer
     source: Spill | Batch
     records: tuple[Record, ...] = ()
+    shaping: Callable[[Layer, Batch], Batch] | None = None
+    """What is done to the shapes once they are read."""
 
     def read(self) -> Batch:
         """Return the shapes, sorted along the curve."""
-        return self.source if isinstance(self.source, Batch) else self.source.read(self.records)
+        if isinstance(self.source, Batch):
+            return self.source
+        batch = self.source.read(self.records)
+        return batch if self.shaping is None else self.shaping(self.layer, batch)
 
     def __reduce__(self) -> tuple[type[Stretch], tuple[Layer, Batch]]:
         return Stretch, (self.layer, self.read())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Seams:
 class Border:
     """The pixels along one side of a tile, from west to east or from north to south."""
 
-    values: NDArray[np.uint8]
+    values: NDArray[np.integer[Any]]
     pieces: NDArray[np.int64]
     """The open piece each pixel belongs to, or NOTHING."""
 
@@ -64,7 +65,7 @@ class TilePolygons:
 
 
 def polygonize_tile(
-    values: NDArray[np.uint8],
+    values: NDArray[np.integer[Any]],
     scores: NDArray[np.float32] | None = None,
     *,
     origin_yx: tuple[int, int] = (0, 0),
@@ -136,7 +137,7 @@ def _of_groups(
 
 
 def _open_pieces(
-    values: NDArray[np.uint8],
+    values: NDArray[np.integer[Any]],
     labels: NDArray[np.int32],
     rings: Rings,
     is_open: NDArray[np.bool_],

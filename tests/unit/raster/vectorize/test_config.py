@@ -29,7 +29,6 @@ class TestParse:
         ("given", "said"),
         [
             ({"statz": True}, "statz"),
-            ({"medial_skeletonize": True}, "not there yet"),
             ({"connectivity": 6}, "6"),
             ({"stats": "yes"}, "yes"),
             ({"threshold": {"c": 0.5}}, "'c'"),

@@ -1,0 +1,25 @@
+"""Vector tiles from tables of geometries: the calls of the public notebooks.
+
+    import vtiles
+
+    vtiles.generate_pmtiles(df, "s3://bucket/fields.pmtiles")
+    vtiles.show_pmtiles("s3://bucket/fields.pmtiles")
+
+A table has a `geometry` column in longitude and latitude, within 85.0511 degrees of the equator. A
+column `layer` names the layer of each row ("default" without it), a whole-numbered column `id` its
+feature; all other columns become attributes.
+"""
+
+from vtiles.archive import PMTilesView, show_pmtiles
+from vtiles.config import GenerationConfig, PMTilesConfig
+from vtiles.generate import generate, generate_pmtiles, generate_quick_pmtiles
+
+__all__ = [
+    "GenerationConfig",
+    "PMTilesConfig",
+    "PMTilesView",
+    "generate",
+    "generate_pmtiles",
+    "generate_quick_pmtiles",
+    "show_pmtiles",
+]
