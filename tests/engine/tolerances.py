@@ -13,3 +13,17 @@ value, and a source position that is interpolated between nodes 32 px apart."""
 PREDICTED = 1e-5
 """Between tiled and one-shot inference: convolutions whose sums run in another order for another
 image size."""
+
+RUNTIMES = 1e-5
+"""Between runtimes in single precision, as a share of the largest output: the order of sums."""
+
+HALF_PRECISION = 5e-2
+"""Between bfloat16 and single precision, as a share of the largest output: 8 bits a product."""
+
+LEARNED = 1e-4
+"""Between tiled and one-shot inference of a learned network of some 100 layers, in probability:
+its sums run in another order, and what it sees beyond a patch is little but not nothing."""
+
+EDGES_AND_TIES = 1e-3
+"""Share of pixels: where a centre lies on the edge of two source pixels, or of the source, the last
+bit of its coordinate decides, and GDAL computes it another way."""
