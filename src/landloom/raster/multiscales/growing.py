@@ -10,13 +10,12 @@ from typing import Any
 from landloom.errors import StoreProblem
 from landloom.raster.execute.base import AskCancelled
 from landloom.raster.multiscales.overview import (
-    SUMMARIES,
     Sketches,
+    ledger_of,
     write_overview,
 )
 from landloom.raster.multiscales.pyramid import Pyramid, ShardPlace
 from landloom.raster.multiscales.statistics import BandSketch
-from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
 
 STATISTICS = "landloom:statistics"
@@ -109,7 +108,7 @@ class GrowingOverviews:
         for level in self.pyramid.levels[1:]:
             level.finish({})
         self.pyramid.publish({STATISTICS: self.statistics()})
-        objects.remove_objects(self.pyramid.base.companion(SUMMARIES))
+        ledger_of(self.pyramid).clear()
 
     def statistics(self) -> dict[str, Any]:
         """Return the attribute `STATISTICS` of what was added so far; any order gives the same."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from landloom.errors import Cancelled
 from landloom.raster.execute.base import AskCancelled
 from landloom.raster.grid import tiles
+from landloom.raster.ledger import Ledger
 from landloom.raster.multiscales.halve import halve
 from landloom.raster.multiscales.pyramid import Pyramid, ShardPlace, doubled
 from landloom.raster.multiscales.statistics import BandSketch
-from landloom.raster.store import objects
 from landloom.raster.store.zarr import SubTile
 
 PIECE = 1024
 """Pixels a side of an overview that are made at a time; no less than a chunk."""
-
-SUMMARIES = "overviews"
-"""Folder among a store's companions: a file for each shard whose own overviews are written."""
 
 type Sketches = tuple[BandSketch, ...]
 """One for each band."""
@@ -64,10 +59,10 @@ def summarize_shard(pyramid: Pyramid, place: ShardPlace, cancelled: AskCancelled
         StoreProblem: Reading or writing failed.
         Cancelled: `cancelled` said so.
     """
-    uri = summary_uri(pyramid, place)
-    if objects.exists(uri):
-        documents = json.loads(bytes(imagecodecs.zstd_decode(objects.read_bytes(uri))))
-        return tuple(BandSketch.from_json(document) for document in documents)
+    ledger, name = ledger_of(pyramid), "/".join(map(str, place))
+    for _, noted in ledger.notes([name]):
+        if noted is not None:
+            return tuple(BandSketch.from_json(document) for document in noted["bands"])
     sketches = [BandSketch()] * len(pyramid.base.bands)
 
     def watch(band: int, pixels: NDArray[np.float32]) -> None:
@@ -77,14 +72,13 @@ def summarize_shard(pyramid: Pyramid, place: ShardPlace, cancelled: AskCancelled
         _look(pyramid, place, cancelled, watch)
     for level in range(1, pyramid.depth + 1):
         write_overview(pyramid, level, place, cancelled, watch if level == 1 else None)
-    text = json.dumps([sketch.to_json() for sketch in sketches]).encode()
-    objects.write_bytes(uri, bytes(imagecodecs.zstd_encode(text, level=1)))
+    ledger.note(name, {"bands": [sketch.to_json() for sketch in sketches]})
     return tuple(sketches)
 
 
-def summary_uri(pyramid: Pyramid, place: ShardPlace) -> str:
-    """Return where it is noted down that a shard's own overviews are written."""
-    return pyramid.base.companion(f"{SUMMARIES}/{'/'.join(map(str, place))}.json.zst")
+def ledger_of(pyramid: Pyramid) -> Ledger:
+    """Return where it is noted down which shards' own overviews are written."""
+    return Ledger(pyramid.base.companion("overviews"))
 
 
 def _halved(
