@@ -152,6 +152,14 @@ class Cancelled(WorkflowError):
     code = "CANCELLED"
 
 
+def sentence(error: LandloomError) -> str:
+    """Return an error as one sentence: what is wrong, and after a colon the way out."""
+    if not error.suggestion:
+        return f"landloom: {error.message}"
+    way_out = error.suggestion[0].lower() + error.suggestion[1:]
+    return f"landloom: {error.message.rstrip('.')}: {way_out}"
+
+
 def by_code(code: str) -> type[LandloomError]:
     """Return the class of this tree that carries `code`, or WorkflowError where none does."""
     pending: list[type[LandloomError]] = [LandloomError]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from landloom.cli import keys, models, platform, runs
-from landloom.errors import LandloomError, SetupProblem
+from landloom.cli import keys, models, platform, raster, runs
+from landloom.errors import LandloomError, SetupProblem, sentence
 
 EXIT_FAILED = 1
 EXIT_NOT_READY = 2
@@ -31,6 +31,7 @@ cli.command("logs")(runs.logs)
 cli.command("cancel")(runs.cancel)
 cli.add_typer(keys.cli, name="keys")
 cli.add_typer(models.cli, name="models")
+cli.command("raster", context_settings=raster.HAND_ON, add_help_option=False)(raster.raster)
 
 
 @cli.command("demo", context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -70,11 +71,3 @@ def run() -> None:
             file=sys.stderr,
         )
         sys.exit(EXIT_NOT_READY)
-
-
-def sentence(error: LandloomError) -> str:
-    """Return the error as one sentence: what is wrong, and after a colon the way out."""
-    if not error.suggestion:
-        return f"landloom: {error.message}"
-    way_out = error.suggestion[0].lower() + error.suggestion[1:]
-    return f"landloom: {error.message.rstrip('.')}: {way_out}"

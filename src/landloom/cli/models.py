@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from landloom.cli.engine import HAND_ON, hand_on
 
 cli = typer.Typer(
     help="Model files and recipes: add, list, check.",
@@ -16,7 +15,6 @@ cli = typer.Typer(
     rich_markup_mode=None,
 )
 
-_HAND_ON = {"ignore_unknown_options": True}
 Arguments = Annotated[list[str] | None, typer.Argument(metavar="ARGUMENTS", show_default=False)]
 DataFolder = Annotated[
     Path | None,
@@ -24,32 +22,23 @@ DataFolder = Annotated[
 ]
 
 
-@cli.command("add", context_settings=_HAND_ON, add_help_option=False)
+@cli.command("add", context_settings=HAND_ON, add_help_option=False)
 def add(arguments: Arguments = None, data: DataFolder = None) -> None:
     """Register a model file, so that recipes that name its URL find it without a network."""
     _hand_on("add", arguments, data)
 
 
-@cli.command("list", context_settings=_HAND_ON, add_help_option=False)
+@cli.command("list", context_settings=HAND_ON, add_help_option=False)
 def list_models(arguments: Arguments = None, data: DataFolder = None) -> None:
     """List recipes and registered models, and what about them nobody has verified."""
     _hand_on("list", arguments, data)
 
 
-@cli.command("check", context_settings=_HAND_ON, add_help_option=False)
+@cli.command("check", context_settings=HAND_ON, add_help_option=False)
 def check(arguments: Arguments = None, data: DataFolder = None) -> None:
     """Load a model file and say what it takes and gives."""
     _hand_on("check", arguments, data)
 
 
 def _hand_on(verb: str, arguments: list[str] | None, data: Path | None) -> None:
-    environment = dict(os.environ)
-    if data is not None:
-        from landloom.cli.connection import Connection
-
-        variables = Connection.find(data=data).variables
-        names = ("LANDLOOM_MODELS", "LANDLOOM_CATALOG")
-        environment |= {name: variables[name] for name in names if name in variables}
-    command = [sys.executable, "-m", "landloom.raster.models", verb, *(arguments or [])]
-    ended = subprocess.run(command, check=False, env=environment)  # noqa: S603 - our own module
-    raise typer.Exit(ended.returncode)
+    hand_on("landloom.raster.models", [verb, *(arguments or [])], data)

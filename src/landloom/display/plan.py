@@ -23,7 +23,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
         shown.print(_table(plan))
     if plan.model:
         shown.print(f"Model: {plan.model}, {plan.patches:,} patches", markup=False, soft_wrap=True)
-    time = "" if plan.seconds is None else f", about {duration(plan.seconds)}"
+    time = "" if plan.seconds is None else f", {duration(plan.seconds)} or so"
     shown.print(f"In all: {size(plan.bytes_to_read)} to read{time}. Nothing was run.", markup=False)
     for note in plan.notes:
         shown.print(f"  {note}", style="dim", markup=False, soft_wrap=True)

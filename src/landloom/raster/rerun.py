@@ -17,6 +17,8 @@ from landloom.raster.journal import Journal
 from landloom.raster.made import Made
 from landloom.raster.methods.keeping import keep
 from landloom.raster.methods.making import (
+    COMPUTING,
+    computing,
     inference_of,
     make_change,
     make_geometries,
@@ -92,6 +94,10 @@ def _remake(work: Work, record: Provenance, scenes: Scenes | None, uri: str) -> 
         _input(work, record, scenes, number, uri) for number in range(len(record.origin.inputs))
     )
     origin = replace(record.origin, engine=engine_version(), inputs=inputs)
+    then, now = origin.parameters.get(COMPUTING), computing()
+    if then is not None and then != now:
+        work.journal.warn("search", f"Models were run by {then} then and are run by {now} here")
+        origin = replace(origin, parameters={**origin.parameters, COMPUTING: now})
     return keep(
         work,
         origin,

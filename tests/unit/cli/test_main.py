@@ -44,7 +44,8 @@ def run(*arguments):
 def test_help_loads_nothing_that_is_slow():
     ended = run("-c", REPORT)
     assert ended.returncode == 0, ended.stderr
-    for command in ("up", "down", "doctor", "demo", "run", "runs", "logs", "cancel", "models"):
+    commands = "up down doctor demo run runs logs cancel models raster"
+    for command in commands.split():
         assert f"\n  {command} " in ended.stdout
     assert ended.stdout.splitlines()[-1] == "loaded: []"
 

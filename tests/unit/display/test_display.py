@@ -87,7 +87,7 @@ def test_a_plan_is_a_table_with_its_sum_and_its_grounds() -> None:
         assert word in row
     assert "7 S2_MED_HARVEST" in told
     assert "Model: s3://models/[ftw].pt2, 1,234 patches" in told
-    assert "In all: 2.8 GB to read, about 2 min. Nothing was run." in told
+    assert "In all: 2.8 GB to read, 2 min or so. Nothing was run." in told
     assert "80 of 190 rasters" in told
 
 

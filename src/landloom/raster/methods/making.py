@@ -14,6 +14,7 @@ from landloom.raster.change import change_mosaics
 from landloom.raster.made import Made
 from landloom.raster.memory import return_free_memory
 from landloom.raster.methods.work import Work
+from landloom.raster.models.options import ModelOptions
 from landloom.raster.mosaic.build import Sizes, build_mosaic
 from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.multiscales import build_multiscales
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 SKIPPED = "landloom:skipped_rasters"
 """Attribute of a mosaic: how many rasters were left out."""
+
+COMPUTING = "computing"
+"""Parameter of a prediction: how this machine runs models."""
 
 LEFT_OUT = "Left out: "
 """How a warning begins that names a raster that was left out."""
@@ -71,8 +75,15 @@ def make_mosaic(work: Work, origin: Origin, uri: str, plan: MosaicPlan, key: str
 
 
 def prediction_origin(inference: Inference, model: UsedModel, source: InputStore) -> Origin:
-    """Return what a prediction is made of."""
-    return _origin("prediction", _said(inference), source, model=model)
+    """Return what a prediction is made of: the machine's arithmetic has a say in the last bits."""
+    said = {**_said(inference), COMPUTING: computing()}
+    return _origin("prediction", said, source, model=model)
+
+
+def computing() -> dict[str, str]:
+    """Return which library and precision models are run in here."""
+    options = ModelOptions.from_environment()
+    return {"runtime": options.runtime.value, "precision": options.precision.value}
 
 
 def make_prediction(work: Work, origin: Origin, uri: str, model: Callable[[], ReadyModel]) -> Made:
@@ -176,7 +187,8 @@ def make_geometries(work: Work, origin: Origin, uri: str) -> Made:
 def inference_of(origin: Origin) -> Inference:
     """Return how a prediction's model was run."""
     assert origin.model is not None  # noqa: S101 - prediction_origin takes one
-    return Inference(model_path=origin.model.href, **origin.parameters)
+    said = {name: value for name, value in origin.parameters.items() if name != COMPUTING}
+    return Inference(model_path=origin.model.href, **said)
 
 
 def _origin(what: Any, parameters: dict[str, Any], *sources: InputStore, **more: Any) -> Origin:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landloom.errors import InvalidInput, LandloomError
+from landloom.errors import InvalidInput, LandloomError, ModelRejected, sentence
 from landloom.raster.catalog.catalog import load_catalog
+from landloom.raster.catalog.geometry import GeometryRecipe
 from landloom.raster.catalog.recipe import Recipe
 from landloom.raster.models.registry import ModelFile, ModelRegistry, model_key, sha256_of
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.objects import local_path
+from landloom.wire.requests import Inference
+
+if TYPE_CHECKING:
+    from landloom.raster.models.load import Model
+
+USUAL_PATCH = 256
+"""Pixels; a model that takes any size is tried on this one."""
 
 cli = typer.Typer(
     help="Model files and recipes: add, list, check.",
@@ -25,10 +34,12 @@ cli = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error on purpose ends with its sentence, not a traceback."""
+    # What a command has to say it says by itself.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         cli(prog_name="landloom models")
     except LandloomError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(sentence(error), err=True)
         sys.exit(2 if isinstance(error, InvalidInput) else 1)
 
 
@@ -47,9 +58,11 @@ def list_models() -> None:
     """List recipes and registered files, and what about them nobody has verified."""
     settings = EngineSettings.from_environment()
     registry = ModelRegistry(settings.models)
-    recipes = load_catalog(settings.catalog).recipes
+    catalog = load_catalog(settings.catalog)
     typer.echo(f"Recipes (models folder: {settings.models})")
-    for recipe in recipes.values():
+    recipes: list[Recipe | GeometryRecipe] = [*catalog.recipes.values()]
+    recipes += catalog.geometry_recipes.values()
+    for recipe in recipes:
         typer.echo(f"  {recipe.name}: {recipe.about}")
         typer.echo(f"    model    {recipe.model.href}")
         typer.echo(f"    weights  {_where(recipe, registry)}")
@@ -62,28 +75,100 @@ def list_models() -> None:
 
 
 @cli.command("check")
-def check(file: Annotated[Path, typer.Argument(help="A .pt2 file.")]) -> None:
-    """Load a model file and say what it takes and gives, without running it."""
-    if not file.is_file():
-        raise InvalidInput(f"There is no file {file}.", suggestion="Pass the path of a .pt2 file.")
+def check(
+    model: Annotated[
+        str, typer.Argument(metavar="FILE", help="A .pt2 file, or a name that was registered.")
+    ],
+    recipe: Annotated[
+        str | None, typer.Option(help="Hold it against this recipe; else against all.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Load a model file: what it takes and gives, what would run it, which recipes it fits.
+
+    \b
+      landloom models check ftw-v1.1-ep.pt2 --recipe FTW
+    """
+    settings = EngineSettings.from_environment()
+    file = _found(model, ModelRegistry(settings.models))
+    catalog = load_catalog(settings.catalog)
+    chosen = [catalog.recipe(recipe)] if recipe is not None else list(catalog.recipes.values())
     from landloom.raster.models.load import load_model  # noqa: PLC0415 - torch, slow to import
 
-    model = load_model(ModelFile(file, sha256_of(file), file.name))
-    typer.echo(f"{file}\nsha256           {model.file.sha256}\narchive version  {model.version}")
-    for name, signature in model.signatures.items():
+    loaded = load_model(file, device, models=settings.models)
+    typer.echo(f"{file.path}\nsha256           {file.sha256}")
+    typer.echo(f"archive version  {loaded.version}")
+    for name, signature in loaded.signatures.items():
         largest = signature.largest_batch or "any"
         typer.echo(
             f"{name:<17}{signature}  (batch, channel, y, x); batch {signature.smallest_batch} to"
             f" {largest}"
         )
-    typer.echo(f"metadata         {'mlm-metadata' if model.metadata else 'none'}")
+    typer.echo(f"metadata         {'mlm-metadata' if loaded.metadata else 'none'}")
+    fits = [each for each in chosen if _fits(loaded, each.inference, explain=recipe is not None)]
+    said = ", ".join(each.name for each in fits) or "none"
+    typer.echo(f"fits             {said if recipe is not None or fits else 'no recipe here'}")
+    typer.echo(f"run by           {_runtime(loaded, fits)}")
+    if recipe is not None and not fits:
+        raise typer.Exit(1)
+
+
+def _found(model: str, registry: ModelRegistry) -> ModelFile:
+    path = Path(model).expanduser()
+    if path.is_file():
+        return ModelFile(path, sha256_of(path), path.name)
+    known = registry.find([model]) if "/" not in model else None
+    if known is None:
+        raise InvalidInput(
+            f"There is no file {model}, and no model was registered by this name.",
+            suggestion="Pass the path of a .pt2 file, or a name of `landloom models list`.",
+        )
+    return known
+
+
+def _fits(model: Model, inference: Inference, *, explain: bool) -> bool:
+    try:
+        model.check(inference)
+    except ModelRejected as problem:
+        if explain:
+            typer.echo(f"does not fit     {problem.message}")
+        return False
+    return True
+
+
+def _runtime(model: Model, fits: list[Recipe]) -> str:
+    """Try the model as it would be run, and return what runs it, with what there is to know."""
+    inference = fits[0].inference if fits else _guessed(model)
+    if inference is None:
+        return "not tried: the file does not say its sizes, and no recipe fits it"
+    try:
+        runner = model.prepare(inference)
+    except ModelRejected as problem:
+        return f"nothing here: {problem}"
+    said = f"{runner.runtime.name}, {runner.batch} patches of {inference.patch_size} px at a time"
+    return "; ".join([said, *runner.notes])
+
+
+def _guessed(model: Model) -> Inference | None:
+    """Return a request that the file's own sizes allow, or None where they leave too much open."""
+    channels, labels = model.card.first.input[1], model.signatures["model"].output[1]
+    if channels is None or labels is None:
+        return None
+    return Inference(
+        model_path="model.pt2",
+        patch_size=model.card.first.input[2] or USUAL_PATCH,
+        clip_size=0,
+        features=[f"band {number}" for number in range(channels)],
+        labels=[f"label {number}" for number in range(labels)],
+        device=model.device,
+    )
 
 
 def _registry() -> ModelRegistry:
     return ModelRegistry(EngineSettings.from_environment().models)
 
 
-def _where(recipe: Recipe, registry: ModelRegistry) -> str:
+def _where(recipe: Recipe | GeometryRecipe, registry: ModelRegistry) -> str:
     href = recipe.model.href
     names = {model_key(recipe.name), model_key(href.rsplit("/", 1)[-1])}
     for name, digest in registry.registered().items():
@@ -98,7 +183,7 @@ def _where(recipe: Recipe, registry: ModelRegistry) -> str:
     return f"not here: fetched at first use, or `landloom models add {recipe.name} FILE.pt2`"
 
 
-def _marks(recipe: Recipe) -> list[str]:
+def _marks(recipe: Recipe | GeometryRecipe) -> list[str]:
     marks = []
     if not recipe.feature_order_verified:
         marks.append("feature order unverified")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.exported import Net, Tenth, exported
+from tests.engine.workflows import SAMPLES
 from typer.testing import CliRunner
 
 from landloom.errors import InvalidInput
@@ -48,6 +49,30 @@ class TestCheck:
         assert "batch 1 to 64" in text
         assert "archive version  0" in text
         assert file.sha256 in text
+
+    def test_says_what_would_run_it(self, tmp_path: Path) -> None:
+        file = exported(tmp_path / "m.pt2", Net())
+        (line,) = [line for line in told("check", str(file.path)).splitlines() if "run by" in line]
+        assert "openvino" in line
+        assert "patches of 32 px at a time" in line
+
+    def test_says_which_recipe_it_fits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LANDLOOM_CATALOG", str(SAMPLES / "catalog.toml"))
+        text = told("check", str(SAMPLES / "models" / "fields.pt2"))
+        (line,) = [line for line in text.splitlines() if line.startswith("fits")]
+        assert "SAMPLE_FIELDS" in line
+        assert "FTW" in line  # the same counts of bands, labels and pixels
+
+    def test_says_why_it_does_not_fit_the_recipe_that_was_asked(self, tmp_path: Path) -> None:
+        file = exported(tmp_path / "m.pt2", Net())
+        result = CliRunner().invoke(cli, ["check", str(file.path), "--recipe", "FTW"])
+        assert result.exit_code == 1
+        assert "does not fit     m.pt2 has 2 input channels, but" in result.output
+
+    def test_takes_a_name_that_was_registered(self, tmp_path: Path) -> None:
+        file = exported(tmp_path / "m.pt2", Net())
+        told("add", "mine", str(file.path))
+        assert file.sha256 in told("check", "mine")
 
     def test_refuses_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="no file"):
