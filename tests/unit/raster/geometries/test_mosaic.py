@@ -1,6 +1,8 @@
 """Geometries over whole mosaics: what is found does not depend on how the work was cut."""
 
 import json
+import pickle
+from contextlib import closing
 from functools import partial
 from itertools import count
 
@@ -176,6 +178,20 @@ class TestTheWayOfWorking:
             twin = tmp_path / "other.parquet" / part.name
             assert pq.read_table(part).equals(pq.read_table(twin))
         assert len(usual) == len(other) > 20
+
+    def test_pieces_and_models_travel_to_other_processes(self, tmp_path):
+        class Elsewhere(LocalExecutor):
+            def map_with(self, make, run, tasks, cancelled, *, gpus=0.0):
+                sent = pickle.loads(pickle.dumps((make, run, list(tasks))))
+                yield from super().map_with(*sent, cancelled, gpus=gpus)
+
+        store = cube(tmp_path / "c.zarr", blobs(5), bands=BANDS)
+        with closing(Elsewhere(1)) as executor:
+            uri, rows = find_geometries(
+                [store], asked(), AreaFinder, f"{tmp_path}/out.parquet", identity="areas",
+                executor=executor, report=unheard, cancelled=never,
+            )  # fmt: skip
+        assert rows == len(gpd.read_parquet(uri)) == len(areas(blobs(5)[0], 100))
 
     def test_two_overlapping_mosaics_agree_on_what_both_see_whole(self, tmp_path):
         pixels = blobs(8, (3, 80, 80))
