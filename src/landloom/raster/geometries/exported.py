@@ -117,6 +117,12 @@ def open_geometry_model(file: ModelFile, inference: GeometryInference) -> Export
             f"{file.name} holds no {TOKENIZER}, so text prompts mean nothing to it.",
             suggestion=f"Package it with extra_files={{{TOKENIZER!r}: ...}}.",
         )
+    if archive.packages:
+        raise ModelRejected(
+            f"{file.name} holds compiled packages ({', '.join(sorted(archive.packages))}); geometry"
+            " models are run as exported programs.",
+            suggestion="Package it with package_pt2(file, exported_programs={'model': ...}).",
+        )
     programs = {
         name: each for name, each in archive.programs.items() if name in (MODEL, TRANSFORMS)
     }

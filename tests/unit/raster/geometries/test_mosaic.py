@@ -182,7 +182,7 @@ class TestTheWayOfWorking:
     def test_pieces_and_models_travel_to_other_processes(self, tmp_path):
         class Elsewhere(LocalExecutor):
             def map_with(self, make, run, tasks, cancelled, *, gpus=0.0):
-                sent = pickle.loads(pickle.dumps((make, run, list(tasks))))
+                sent = pickle.loads(pickle.dumps((make, run, list(tasks))))  # noqa: S301 - our own
                 yield from super().map_with(*sent, cancelled, gpus=gpus)
 
         store = cube(tmp_path / "c.zarr", blobs(5), bands=BANDS)
