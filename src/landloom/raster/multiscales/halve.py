@@ -24,14 +24,20 @@ def halve(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 def _halve(source: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     height, width = source.shape
     for y in range(out.shape[0]):
-        bottom = min(2 * y + 2, height)
-        for x in range(out.shape[1]):
-            right = min(2 * x + 2, width)
-            total, count = 0.0, 0
-            for row in range(2 * y, bottom):
-                for column in range(2 * x, right):
-                    value = source[row, column]
-                    if value == value:  # noqa: PLR0124 - not NaN
-                        total += value
-                        count += 1
-            out[y, x] = total / count if count else np.nan
+        upper = source[2 * y]
+        # At an odd edge the last row or column stands in for the one that is not there, uncounted.
+        lower, rows = (source[2 * y + 1], 1) if 2 * y + 1 < height else (upper, 0)
+        for x in range(width // 2):
+            a, b = np.float64(upper[2 * x]), np.float64(upper[2 * x + 1])
+            c, d = np.float64(lower[2 * x]), np.float64(lower[2 * x + 1])
+            # No branches, so that LLVM takes several pixels at a time.
+            first, second = a == a, b == b  # noqa: PLR0124 - not NaN
+            third, fourth = (c == c) * rows, (d == d) * rows  # noqa: PLR0124
+            total = (a if first else 0.0) + (b if second else 0.0)
+            total += (c if third else 0.0) + (d if fourth else 0.0)
+            out[y, x] = total / (first + second + third + fourth)
+        if width % 2:
+            a, c = np.float64(upper[-1]), np.float64(lower[-1])
+            first, third = a == a, (c == c) * rows  # noqa: PLR0124
+            total = (a if first else 0.0) + (c if third else 0.0)
+            out[y, -1] = total / (first + third)
