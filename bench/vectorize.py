@@ -12,18 +12,17 @@ apart: it is made after the polygons are published.
 
 from __future__ import annotations
 
+import argparse
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import (
-    BUILD,
-    Run,
-    main_or_variant,
-)
+from harness import BUILD, Run, cold, cpu, main_or_variant, measure, memory, report, wall
 
 SIDE, TILE, FIELDS, WORKERS, ROUNDS = 4096, 1024, 133_000, 2, 5
 LABELS = BUILD / "vectorize" / f"labels-{SIDE}-{FIELDS}.npy"
@@ -124,7 +123,185 @@ def prepare_rasterio() -> Run:
     return lambda: {"polygons": sum(1 for _ in rasterio.features.shapes(values, mask=mask))}
 
 
-VARIANTS = {"ours": prepare_ours, "contourrs": prepare_contourrs, "rasterio": prepare_rasterio}
+def prepare_folder(epsg: str, folder: str) -> Run:
+    """Write shapes that are in memory as a GeoParquet folder."""
+    from affine import Affine  # noqa: PLC0415 - not what is timed
+    from odc.geo.geobox import GeoBox  # noqa: PLC0415
+    from pyproj import CRS  # noqa: PLC0415
+
+    from landloom.raster.execute.local import LocalExecutor  # noqa: PLC0415
+    from landloom.raster.store.zarr import CubeStore  # noqa: PLC0415
+    from landloom.raster.vectorize.config import VectorizeConfig  # noqa: PLC0415
+    from landloom.raster.vectorize.part import Part, PartWriter  # noqa: PLC0415
+    from landloom.raster.vectorize.spill import Layer, Spill  # noqa: PLC0415
+    from landloom.raster.vectorize.tile import polygonize_tile  # noqa: PLC0415
+
+    size, (gy, gx) = PIXEL_METRES, ORIGIN_YX
+    transform = Affine(size, 0, gx * size, 0, -size, -gy * size)
+    geobox = GeoBox((SIDE, SIDE), transform, f"EPSG:{EPSG}")
+    source = CubeStore("", geobox, ("field",), (np.datetime64("2024-01-01"),), TILE, TILE, {})
+    config = VectorizeConfig((("field", 0.5),))
+    executor = LocalExecutor(WORKERS)
+
+    def write(shapes: Any, uri: str) -> int:
+        shutil.rmtree(uri, ignore_errors=True)
+        writer = PartWriter.of(source, config, CRS.from_epsg(int(epsg)), uri)
+        with Spill((SIDE, SIDE)) as spill:
+            spill.add(Layer(0, 0), shapes)
+            parts = [Part(number, tuple(each)) for number, each in enumerate(spill.parts())]
+            return sum(rows for _, rows in executor.map(writer.write, parts, bool))
+
+    shapes = polygonize_tile(labels()).closed
+    write(polygonize_tile(labels()[:64, :64].copy()).closed, f"{folder}-tiny")
+    return lambda: {"polygons": write(shapes, folder)}
+
+
+def prepare_bare(folder: str, codec: str) -> Run:
+    """Write the well-known binary of a folder with pyarrow, and nothing else."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - not what is timed
+
+    table = pq.read_table(folder, columns=["geometry"]).replace_schema_metadata().combine_chunks()
+    out = f"{folder}.bare.parquet"
+    return lambda: pq.write_table(table, out, compression=codec) or {}
+
+
+def prepare_tiles(folder: str) -> Run:
+    """Cut the vector tiles of a folder."""
+    from landloom.raster.vectorize.tiles import write_tiles  # noqa: PLC0415 - not what is timed
+
+    return lambda: {"tiles": write_tiles(folder)}
+
+
+VARIANTS = {
+    "ours": prepare_ours,
+    "contourrs": prepare_contourrs,
+    "rasterio": prepare_rasterio,
+    "folder": prepare_folder,
+    "bare": prepare_bare,
+    "tiles": prepare_tiles,
+}
+
+
+def polygonize_agrees() -> bool:
+    """Hold tiles with merged seams against the untiled array and against both peers, byte by byte.
+
+    Every polygon is normalized first: rings start elsewhere in each library.
+    """
+    import contourrs  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import rasterio.features  # noqa: PLC0415
+    import shapely  # noqa: PLC0415
+
+    from landloom.raster.grid import tiles  # noqa: PLC0415
+    from landloom.raster.vectorize.seams import SeamMerger  # noqa: PLC0415
+    from landloom.raster.vectorize.tile import Seams, polygonize_tile  # noqa: PLC0415
+    from landloom.raster.vectorize.wkb import POLYGON, encode  # noqa: PLC0415
+
+    values = labels()
+
+    def normal(found: Any) -> set[bytes]:
+        return set(shapely.to_wkb(shapely.normalize(shapely.from_wkb(np.asarray(found)))))
+
+    def encoded(shapes: Any) -> list[bytes]:
+        xy = shapes.vertices[:, ::-1].astype(np.float64)
+        return list(encode(shapes, xy, POLYGON).to_pylist())
+
+    merger, pieces = SeamMerger(), []
+    for tile in tiles(values.shape, TILE):
+        window = tile.window
+        seams = Seams(window.y0 > 0, window.y1 < SIDE, window.x0 > 0, window.x1 < SIDE)
+        part = np.ascontiguousarray(values[window.slices()])
+        found = polygonize_tile(part, origin_yx=(window.y0, window.x0), seams=seams)
+        pieces += encoded(found.closed)
+        merger.add(tile, found.open)
+    ours = normal(pieces + encoded(merger.drain()))
+    untiled = normal(encoded(polygonize_tile(values).closed))
+    arrow = pa.table(contourrs.shapes_arrow(values, mask=values > 0))
+    theirs = normal(arrow["geometry"].to_numpy())
+    gdal = [shape for shape, _ in rasterio.features.shapes(values, mask=values > 0)]
+    return ours == untiled == theirs == normal([shapely.geometry.shape(one).wkb for one in gdal])
+
+
+def polygonize_case() -> None:
+    """Time polygonizing, seams included, against both peers."""
+    agree = polygonize_agrees()
+    found = measure(__file__, {"ours": [], "contourrs": [], "rasterio": []}, rounds=ROUNDS)
+    peers = {name: wall(found[name]) for name in ("contourrs", "rasterio")}
+    report(
+        "vectorize_polygonize",
+        ours=wall(found["ours"]),
+        limit=peers["contourrs"],
+        peers=peers,
+        agree=agree,
+        rounds=ROUNDS,
+        polygons=found["ours"][0].fields["polygons"],
+        cpu_s={name: cpu(samples) for name, samples in found.items()},
+        peak_mib={name: memory(samples) / 2**20 for name, samples in found.items()},
+        cold_s=cold(__file__, "ours").wall_s,
+    )
+
+
+def geoparquet_case() -> None:
+    """Time writing the folder, in the raster's CRS and in degrees, against a bare write."""
+    import geopandas as gpd  # noqa: PLC0415
+
+    folders = {name: str(BUILD / "vectorize" / f"{name}.parquet") for name in ("utm", "degrees")}
+    variants: Mapping[str, Any] = {
+        "utm": [EPSG, folders["utm"]],
+        "degrees": [4326, folders["degrees"]],
+        "bare": [folders["utm"], "snappy"],
+        "bare_zstd": [folders["utm"], "zstd"],
+    }
+    names = {"utm": "folder", "degrees": "folder", "bare_zstd": "bare"}
+    found = measure(__file__, variants, rounds=ROUNDS, names=names)
+    tables = {name: gpd.read_parquet(folder) for name, folder in folders.items()}
+    agree = (
+        tables["utm"].crs.to_epsg() == EPSG
+        and tables["degrees"].crs.to_epsg() == 4326
+        and len(tables["utm"]) == len(tables["degrees"]) == found["utm"][0].fields["polygons"]
+        and bool(tables["utm"].is_valid.all())
+    )
+    limit = wall(found["bare"])
+    report(
+        "vectorize_geoparquet",
+        ours=wall(found["utm"]),
+        limit=limit,
+        peers={"bare_pyarrow": limit, "bare_pyarrow_zstd": wall(found["bare_zstd"])},
+        agree=agree,
+        rounds=ROUNDS,
+        to_4326_s=wall(found["degrees"]),
+        to_4326_vs_limit=wall(found["degrees"]) / limit,
+        cpu_s={name: cpu(samples) for name, samples in found.items()},
+    )
+
+
+def pmtiles_case() -> None:
+    """Time the vector tiles once: they are off the critical path."""
+    folder = str(BUILD / "vectorize" / "degrees.parquet")
+    found = measure(__file__, {"folder": [4326, folder], "tiles": [folder]}, rounds=1)
+    report(
+        "vectorize_pmtiles",
+        ours=wall(found["tiles"]),
+        limit=wall(found["tiles"]),
+        peers={},
+        agree=True,
+        rounds=1,
+        megabytes=Path(str(found["tiles"][0].fields["tiles"])).stat().st_size / 1e6,
+        off_the_critical_path=True,
+    )
+
+
+CASES = {"polygonize": polygonize_case, "geoparquet": geoparquet_case, "pmtiles": pmtiles_case}
+
+
+def main() -> None:
+    """Run the cases asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    labels()
+    for case in parser.parse_args().cases:
+        CASES[case]()
+
 
 if __name__ == "__main__":
-    main_or_variant(VARIANTS, lambda: None)
+    main_or_variant(VARIANTS, main)

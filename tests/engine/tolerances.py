@@ -27,3 +27,15 @@ its sums run in another order, and what it sees beyond a patch is little but not
 EDGES_AND_TIES = 1e-3
 """Share of pixels: where a centre lies on the edge of two source pixels, or of the source, the last
 bit of its coordinate decides, and GDAL computes it another way."""
+
+AREA_RELATIVE = 1e-6
+"""Areas of fields: their edges are straight in an equal-area projection, not geodesics."""
+
+PERIMETER_RELATIVE = 1e-9
+"""Lengths: the same geodesics, summed in another order."""
+
+GEODESIC_AREA_M2 = 0.2
+"""PROJ's geodesic areas are differences of areas down to the equator: good to a tenth or so."""
+
+FLOAT_SUM_RELATIVE = 1e-12
+"""Sums of areas of polygons with the same corners, taken in another order."""

@@ -21,7 +21,7 @@ from pyproj import CRS, Transformer
 from landloom.errors import InvalidInput
 from landloom.raster.grid import lattice_origin
 from landloom.raster.kernel import kernel
-from landloom.raster.vectorize.shapes import Shapes
+from landloom.raster.vectorize.shapes import Shapes, bounds_of
 from landloom.raster.vectorize.wkb import LINESTRING, MULTIPOLYGON, POLYGON, encode
 
 SPACING = 64
@@ -70,12 +70,7 @@ class Projection:
         """
         xy = self.coordinates(shapes.vertices, 0.5 if lines else 1.0)
         kind = LINESTRING if lines else MULTIPOLYGON if self.multipart else POLYGON
-        first = shapes.vertex_starts()[:-1]
-        bounds = np.empty((len(shapes), 4))
-        if len(shapes):
-            bounds[:, :2] = np.minimum.reduceat(xy, first)
-            bounds[:, 2:] = np.maximum.reduceat(xy, first)
-        return Geometries(encode(shapes, xy, kind), bounds)
+        return Geometries(encode(shapes, xy, kind), bounds_of(xy, shapes.vertex_starts()))
 
     def coordinates(self, lattice: NDArray[np.int32], unit: float = 1.0) -> NDArray[np.float64]:
         """Return (n, 2) x, y of points; they follow from the place in the lattice, not the AOI.
@@ -88,6 +83,9 @@ class Projection:
             InvalidInput: A point has no place in the CRS.
         """
         xy = self._interpolated(lattice, unit) if len(lattice) and self._is_smooth else None
+        if xy is None and self._source == self.crs and self._on_lattice:
+            pixel = self.geobox.affine.a
+            return _scaled(lattice, unit, self.origin, np.array([-pixel, pixel]))
         if xy is None:
             xy = self._exact(lattice * unit + self.origin)
         if not np.isfinite(xy).all():
@@ -141,17 +139,15 @@ class Projection:
         y, x = np.meshgrid(np.floor(probes * height), np.floor(probes * width), indexing="ij")
         places = np.stack([y.ravel(), x.ravel()], axis=1) + self.origin
         middles = (np.floor(places / SPACING) + 0.5) * SPACING
-        wanted = self._exact(middles)
-        pixel = np.abs(self._exact(middles + np.array([0.0, 1.0])) - wanted).max()
-        for place, exact in zip(middles, wanted, strict=True):
-            row, column = np.floor(place / SPACING).astype(np.int64) - 1
-            nodes = self._nodes(row, column, 4, 4)
-            if nodes is None:
-                return False
-            found = np.einsum("i,ijk,j->k", _MIDDLE, nodes, _MIDDLE)
-            if not np.abs(found - exact).max() <= TOLERANCE_PIXELS * pixel:
-                return False
-        return True
+        offsets = np.stack(np.meshgrid(_AROUND, _AROUND, indexing="ij"), axis=-1) * SPACING
+        nodes = self._exact((middles[:, None, None] + offsets).reshape(-1, 2)).reshape(-1, 4, 4, 2)
+        if not np.isfinite(nodes).all() or any(self._jumps(each) for each in nodes):
+            return False
+        found = np.einsum("i,nijk,j->nk", _MIDDLE, nodes, _MIDDLE)
+        exact = self._exact(np.concatenate([middles, middles + np.array([0.0, 1.0])]))
+        wanted, beside = np.split(exact, 2)
+        pixel = np.abs(beside - wanted).max()
+        return bool(np.abs(found - wanted).max() <= TOLERANCE_PIXELS * pixel)
 
     def _interpolated(self, lattice: NDArray[np.int32], unit: float) -> NDArray[np.float64] | None:
         """Return (n, 2) x, y, or None where the nodes around do not allow it."""
@@ -167,17 +163,33 @@ class Projection:
         rows, columns = np.mgrid[y : y + height, x : x + width]
         places = np.stack([rows.ravel(), columns.ravel()], axis=1) * float(SPACING)
         nodes = self._exact(places).reshape(height, width, 2)
-        if not np.isfinite(nodes).all():
-            return None
-        if self.crs.is_geographic:
-            steps = [np.abs(np.diff(nodes[..., 0], axis=axis)) for axis in (0, 1)]
-            if max(float(step.max()) for step in steps) > JUMP_DEGREES:
-                return None
-        return nodes
+        return None if not np.isfinite(nodes).all() or self._jumps(nodes) else nodes
 
+    def _jumps(self, nodes: NDArray[np.float64]) -> bool:
+        """Return whether longitude is not continuous over nodes (y, x, 2)."""
+        if not self.crs.is_geographic:
+            return False
+        steps = [np.abs(np.diff(nodes[..., 0], axis=axis)) for axis in (0, 1)]
+        return max(float(step.max()) for step in steps) > JUMP_DEGREES
+
+
+_AROUND = np.array([-1.5, -0.5, 0.5, 1.5])
+"""Where four nodes lie round the middle of a cell, in SPACING."""
 
 _MIDDLE = np.array([-1, 9, 9, -1]) / 16
 """Weights of four nodes half-way between the inner two."""
+
+
+@kernel
+def _scaled(
+    lattice: NDArray[np.int32], unit: float, origin: NDArray[np.float64], size: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return x, y of points in the raster's own CRS; `size` is that of a pixel in y and x."""
+    out = np.empty((lattice.shape[0], 2))
+    for item in range(lattice.shape[0]):
+        out[item, 0] = (lattice[item, 1] * unit + origin[1]) * size[1]
+        out[item, 1] = (lattice[item, 0] * unit + origin[0]) * size[0]
+    return out
 
 
 @kernel
@@ -189,24 +201,31 @@ def _interpolate(
 ) -> NDArray[np.float64]:
     """Return x, y between nodes; `shift` brings the lattice to the first node."""
     out = np.empty((lattice.shape[0], 2))
+    flat = nodes.reshape(-1)
+    width, one, two = np.uint64(nodes.shape[1]), np.uint64(1), np.uint64(2)
     for item in range(lattice.shape[0]):
         y = (lattice[item, 0] * unit + shift[0]) / SPACING
         x = (lattice[item, 1] * unit + shift[1]) / SPACING
-        row, column = int(y), int(x)
-        v, u = y - row, x - column
-        v0, v1, v2, v3 = _weights(v)
-        u0, u1, u2, u3 = _weights(u)
-        for axis in range(2):
-            total = 0.0
-            for step, weight in enumerate((v0, v1, v2, v3)):
-                line = row + step - 1
-                total += weight * (
-                    u0 * nodes[line, column - 1, axis]
-                    + u1 * nodes[line, column, axis]
-                    + u2 * nodes[line, column + 1, axis]
-                    + u3 * nodes[line, column + 2, axis]
-                )
-            out[item, axis] = total
+        row, column = np.uint64(y), np.uint64(x)  # never negative: the first node lies before
+        v0, v1, v2, v3 = _weights(y - row)
+        u0, u1, u2, u3 = _weights(x - column)
+        place = ((row - one) * width + column - one) * two
+        east, north = 0.0, 0.0
+        for weight in (v0, v1, v2, v3):
+            east += weight * (
+                u0 * flat[place]
+                + u1 * flat[place + np.uint64(2)]
+                + u2 * flat[place + np.uint64(4)]
+                + u3 * flat[place + np.uint64(6)]
+            )
+            north += weight * (
+                u0 * flat[place + one]
+                + u1 * flat[place + np.uint64(3)]
+                + u2 * flat[place + np.uint64(5)]
+                + u3 * flat[place + np.uint64(7)]
+            )
+            place += two * width
+        out[item, 0], out[item, 1] = east, north
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,7 @@ class Shapes:
 
     def bounds(self) -> NDArray[np.int32]:
         """Return (shapes, 4): y0, x0, y1, x1 in lattice lines."""
-        if not len(self):
-            return np.empty((0, 4), np.int32)
-        starts = self.vertex_starts()[:-1]
-        low = np.minimum.reduceat(self.vertices, starts)
-        return np.hstack([low, np.maximum.reduceat(self.vertices, starts)])
+        return bounds_of(self.vertices, self.vertex_starts())
 
     def first_vertices(self) -> NDArray[np.int32]:
         """Return (shapes, 2): each shape's smallest vertex, which no other shape has.
@@ -119,6 +116,26 @@ def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _joined_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return starts_of(np.concatenate([np.diff(each) for each in starts]))
+
+
+@kernel
+def bounds_of(points: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
+    """Return (n, 4): the least first and second and the greatest first and second number.
+
+    Args:
+        points: (m, 2).
+        starts: (n + 1,): where each group of points starts; none is empty.
+    """
+    out = np.empty((starts.size - 1, 4), points.dtype)
+    for group in range(starts.size - 1):
+        low_0 = high_0 = points[starts[group], 0]
+        low_1 = high_1 = points[starts[group], 1]
+        for place in range(starts[group] + 1, starts[group + 1]):
+            first, second = points[place, 0], points[place, 1]
+            low_0, high_0 = min(low_0, first), max(high_0, first)
+            low_1, high_1 = min(low_1, second), max(high_1, second)
+        out[group, 0], out[group, 1], out[group, 2], out[group, 3] = low_0, low_1, high_0, high_1
+    return out
 
 
 @kernel

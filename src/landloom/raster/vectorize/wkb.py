@@ -109,9 +109,9 @@ def _count(out: NDArray[np.uint8], at: int, value: int) -> int:
 
 @kernel
 def _copied(out: NDArray[np.uint8], at: int, raw: NDArray[np.uint8], begin: int, end: int) -> int:
-    """Copy points; a plain loop over bytes, which compilers turn into wide moves."""
-    source = 16 * begin
+    """Copy points; slices without negative indexes become wide moves."""
     size = 16 * (end - begin)
-    for byte in range(size):
-        out[at + byte] = raw[source + byte]
+    target, source = out[at : at + size], raw[16 * begin : 16 * end]
+    for byte in range(np.uint64(size)):
+        target[byte] = source[byte]
     return at + size
