@@ -44,6 +44,38 @@ class HalfNet(torch.nn.Module):
         return self.net(x.to(torch.float16)).float()
 
 
+class BrainNet(torch.nn.Module):
+    """Net, computed in bfloat16 between single-precision ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Net().bfloat16()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.to(torch.bfloat16)).float()
+
+
+class Bessel(torch.nn.Module):
+    """Has an operator that OpenVINO does not know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Wild(torch.nn.Module):
+    """Blows the last bit of its input up: no two libraries give the same."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sin(torch.exp(x / 100) * 1000)
+
+
+class Dividing(torch.nn.Module):
+    """Gives infinity where its input is 7, and NaN where it is 8."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / (x != 7) + torch.where(x == 8, torch.nan, 0.0)
+
+
 class Tenth(torch.nn.Module):
     """A transform: divides by ten."""
 

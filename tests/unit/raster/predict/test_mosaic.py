@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.engine.cubes import ORIGIN_YX, all_pixels, cube, never, unheard
-from tests.engine.exported import Echo, Net, Tenth, exported
+from tests.engine.exported import Dividing, Echo, Net, Tenth, exported
+from tests.engine.tolerances import PREDICTED
+from tests.engine.travelling import Travelling
 
 from landloom.errors import Cancelled, InvalidInput, ModelRejected, StoreProblem
 from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.models.load import Model, load_model
-from landloom.raster.models.registry import ModelFile, sha256_of
 from landloom.raster.predict import shards
-from landloom.raster.predict.mosaic import WRITTEN_BEFORE, predict_mosaic
+from landloom.raster.predict.mosaic import RUNTIMES, WRITTEN_BEFORE, predict_mosaic
+from landloom.raster.prediction import ready_model
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.enums import MergeModeEnum, MosaicToMosaicActorEnum
 from landloom.wire.requests import Inference
@@ -33,12 +37,13 @@ CHANGE = MosaicToMosaicActorEnum.SEMANTIC_SEGMENTATION_CHANGE_DETECTION_PYTORCH
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = tmp_path_factory.mktemp("net") / "net.pt2"
-    return load_model(exported(path, Net(), transforms=Tenth()))
+    return load_model(exported(path, Net(), transforms=Tenth()), models=path.parent)
 
 
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return load_model(exported(tmp_path_factory.mktemp("echo") / "echo.pt2", Echo()))
+    path = tmp_path_factory.mktemp("echo") / "echo.pt2"
+    return load_model(exported(path, Echo()), models=path.parent)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +87,8 @@ def predicted(
 def one_shot(imagery: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run the net once over the whole image."""
     with torch.inference_mode():
-        given = torch.from_numpy(np.nan_to_num(imagery))[None] / 10
-        found = torch.softmax(Net().eval()(given), 1)[0].numpy()
+        pixels = torch.from_numpy(np.nan_to_num(imagery))[None] / 10
+        found = torch.softmax(Net().eval()(pixels), 1)[0].numpy()
     found[:, np.isnan(imagery).any(axis=0)] = np.nan
     return np.asarray(found)
 
@@ -173,6 +178,28 @@ class TestHoles:
         assert row.valid_fraction == pytest.approx(1 - holes.mean())
         np.testing.assert_allclose(found[:, ~holes].sum(axis=0), 1, atol=1e-5)
 
+    def test_pixels_without_a_number_from_the_model_have_no_data_and_are_warned_of(
+        self, tmp_path: Path
+    ) -> None:
+        model = load_model(exported(tmp_path / "m.pt2", Dividing(), channels=1))
+        values = np.random.default_rng(3).random((1, 100, 120)).astype(np.float32)
+        values[0, 50, 60], values[0, 10:12, 33], values[0, 90, 90] = 7, 8, np.nan
+        warned: list[str] = []
+        row = run(
+            cube(tmp_path / "s.zarr", values),
+            model,
+            tmp_path / "p.zarr",
+            request(actor=REGRESSION, features=["b0"], labels=["height"]),
+            warn=lambda _stage, message: warned.append(message),
+        )
+        found = all_pixels(CubeStore.open(str(tmp_path / "p.zarr")))
+        wanted = np.where(values >= 7, np.nan, values)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        assert row.valid_fraction == pytest.approx(1 - 4 / values.size)
+        assert warned == [
+            "The model gave no number (NaN or infinity) for 3 pixels: they have no data."
+        ]
+
     def test_an_empty_mosaic_gives_an_empty_prediction(self, net: Model, tmp_path: Path) -> None:
         empty = np.full((2, 40, 40), np.nan, np.float32)
         row, found = predicted(cube(tmp_path / "s.zarr", empty), net, tmp_path / "p.zarr")
@@ -205,8 +232,19 @@ class TestSmallAndMany:
     ) -> None:
         model = load_model(exported(tmp_path / "m.pt2", Net(channels=4), channels=4))
         source = cube(tmp_path / "s.zarr", np.stack([imagery, imagery + 1]))
-        predicted(source, model, tmp_path / "p.zarr", actor=CHANGE)
-        assert len(CubeStore.open(str(tmp_path / "p.zarr")).times) == 1
+        _, found = predicted(source, model, tmp_path / "p.zarr", actor=CHANGE)
+        stacked = np.concatenate([imagery, imagery + 1])  # all features of the first step first
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.nan_to_num(stacked))[None]
+            wanted = torch.softmax(Net(channels=4)(pixels), 1)[0].numpy()
+        there = ~np.isnan(stacked).any(axis=0)[2:-2, 2:-2]
+        np.testing.assert_allclose(
+            found[:, 2:-2, 2:-2][:, there], wanted[:, 2:-2, 2:-2][:, there], atol=PREDICTED
+        )
+        with xr.open_zarr(tmp_path / "p.zarr") as opened:
+            ends = opened["time"] + opened["time_delta"]
+            assert str(opened["time"].values[0])[:10] == "2023-01-01"
+            assert str(ends.values[0])[:10] == "2024-01-01"
 
     def test_a_single_label_is_a_yes_or_no(
         self, imagery: NDArray[np.float32], tmp_path: Path
@@ -216,6 +254,52 @@ class TestSmallAndMany:
         _, found = predicted(source, model, tmp_path / "p.zarr", labels=["road"])
         assert np.nanstd(found) > 0
         assert 0 < np.nanmin(found) < np.nanmax(found) < 1
+
+
+class TestElsewhere:
+    """On an executor whose tasks leave the process: all that goes and comes back is pickled."""
+
+    def test_gives_the_same_bits_in_several_runs_of_shards(
+        self,
+        net: Model,
+        imagery: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        tmp_path: Path,
+    ) -> None:
+        source = cube(tmp_path / "s.zarr", imagery, shard=32)
+        told: list[tuple[int, int]] = []
+        executor = Travelling(workers=2)
+        row = run(
+            source,
+            net,
+            tmp_path / "p.zarr",
+            request(),
+            executor=executor,
+            report=lambda _stage, _message, done, total: told.append((done, total)),
+        )
+        found = all_pixels(CubeStore.open(str(tmp_path / "p.zarr")))
+        np.testing.assert_array_equal(found, reference)
+        assert executor.tasks == len(told) == 8
+        assert executor.made == 1
+        assert told[-1] == (30, 30)
+        assert row.valid_fraction == pytest.approx(np.isfinite(reference[0]).mean())
+        assert CubeStore.open(str(tmp_path / "p.zarr")).attributes[RUNTIMES]
+
+    def test_a_ready_model_is_made_ready_there_and_placed_once_here(
+        self, imagery: NDArray[np.float32], tmp_path: Path
+    ) -> None:
+        file = exported(tmp_path / "m.pt2", Net(), transforms=Tenth())
+        ready = ready_model(
+            request(model_path=str(file.path)), file.sha256, None, tmp_path / "models"
+        )
+        assert ready.prepare(ready.inference, 1) is ready.prepare(ready.inference, 1)
+        source = cube(tmp_path / "s.zarr", imagery)
+        found = []
+        for name, executor in (("here", None), ("there", Travelling(workers=1))):
+            output = str(tmp_path / f"{name}.zarr")
+            ready.predict(source, output, unheard, never, executor=executor)
+            found.append(all_pixels(CubeStore.open(output)))
+        np.testing.assert_array_equal(found[0], found[1])
 
 
 class TestGoingOn:
@@ -290,29 +374,24 @@ class TestRefusals:
             predicted(cube(tmp_path / "s.zarr", imagery), net, tmp_path / "p.zarr", actor=CHANGE)
 
 
-class TestLearnedModel:
-    def test_a_real_network_runs_and_does_not_depend_on_the_cut(self, tmp_path: Path) -> None:
-        folder = os.environ.get("LANDLOOM_TEST_MODELS")
-        path = Path(folder or "") / "ukis-csmask-4b-l2a" / "csmask-4b-l2a.pt2"
-        if not folder or not path.is_file():
-            pytest.skip("LANDLOOM_TEST_MODELS names no folder with the learned cloud mask model")
-        model = load_model(ModelFile(path, sha256_of(path), path.name))
-        values = np.random.default_rng(0).random((4, 260, 300)).astype(np.float32) * 3000
-        more = {
-            "patch_size": 256,
-            "clip_size": 32,
-            "features": ["b0", "b1", "b2", "b3"],
-            "labels": ["clear", "cloud", "shadow"],
-        }
-        found = [
-            predicted(
-                cube(tmp_path / f"s{shard}.zarr", values, shard=shard, chunk=128),
-                model,
-                tmp_path / f"p{shard}.zarr",
-                block=shard,
-                **more,
-            )[1]
-            for shard in (128, 512)
-        ]
-        np.testing.assert_array_equal(found[0], found[1])
-        np.testing.assert_allclose(found[0].sum(axis=0), 1, atol=1e-5)
+@given(data=st.data())
+@settings(max_examples=5, deadline=None)
+def test_no_tiling_changes_a_bit(
+    net: Model,
+    imagery: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+) -> None:
+    shard = data.draw(st.sampled_from([32, 64, 96, 128, 192]), "shard")
+    block = data.draw(
+        st.sampled_from([size for size in (32, 64, 96) if shard % size == 0]), "block"
+    )
+    workers = data.draw(st.integers(1, 3), "workers")
+    folder = tmp_path_factory.mktemp("tiling")
+    source = cube(folder / "s.zarr", imagery, shard=shard)
+    run(
+        source, net, folder / "p.zarr", request(), block=block, executor=Travelling(workers=workers)
+    )
+    found = all_pixels(CubeStore.open(str(folder / "p.zarr")))
+    np.testing.assert_array_equal(found, reference)

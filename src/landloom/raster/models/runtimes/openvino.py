@@ -138,7 +138,7 @@ def convert(
         if share > TOLERANCE[precision]:
             raise NotConverted(f"its output differs by {share:.1e} of the largest")
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = _reason(error)
         if folder:
             folder.keep_note(key, {"rejected": reason})
         raise NotConverted(reason) from error
@@ -186,6 +186,12 @@ def _configuration(shape: Shape, precision: Precision) -> dict[str, Any]:
 def _streams(shape: Shape) -> int:
     batch, _, height, width = shape
     return max(1, min(available_cores(), STREAM_PIXELS // (batch * height * width)))
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that tells: the last one, where a converter lists what it does not know."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line.lstrip("- ") for line in lines if "No conversion rule" in line), lines[0])
 
 
 def _key(shape: Shape, precision: Precision) -> str:
