@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from landloom.errors import Cancelled
+from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.execute.selection import executor_of
 from landloom.raster.journal import Journal
 from landloom.raster.methods import derived, geometries, mosaics, predictions
@@ -54,7 +55,9 @@ def run(
     """
     if request.bucket:
         settings = settings.writing_to(_below(request.bucket, seed))
-    with closing(executor_of(settings)) as executor:
+    # A plan runs nothing, so it needs no cluster.
+    chosen = LocalExecutor(settings.workers) if request.dry_run else executor_of(settings)
+    with closing(chosen) as executor:
         work = Work(settings, seed, Journal(show), cancelled, executor, request)
         if cancelled():
             raise Cancelled("The workflow was cancelled before it began.")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from shapely.geometry import box, mapping
+from tests.engine.imagery import item, write_items, write_tiff
 from tests.engine.workflows import do, engine, fields, mosaic, pixels, polygons
 
 from landloom.errors import Cancelled
+from landloom.raster.provenance import read_provenance
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.workflow import run
@@ -155,6 +158,59 @@ def test_a_store_of_others_is_known_by_all_that_lies_there(made, tmp_path: Path)
     store.write_shard(0, 0, 0, [(window, np.zeros((3, *window.shape_yx), np.float32))])
     changed, _ = do(polygons(str(foreign)), settings, "foreign changed")
     assert not changed.cached
+
+
+class TestOwnRasters:
+    """Scenes on this disk: they may change under their names, and they may be broken."""
+
+    CATALOG = """
+[datasets.OWN]
+source = { kind = "static", href = "items.json" }
+resolution = 10.0
+nodata = 0
+bands = { B04 = ["B04"] }
+"""
+
+    @pytest.fixture
+    def own(self, tmp_path: Path) -> tuple[EngineSettings, dict[str, Any], Path]:
+        items = []
+        noise = np.random.default_rng(1).integers(1, 9, (100, 100)).astype(np.uint16)
+        for day, name in enumerate(("one", "two"), start=1):
+            file = write_tiff(tmp_path / name / "B04.tif", noise)
+            when = f"2023-06-{day:02d}T10:00:00Z"
+            items.append(item(name, {"B04": f"{name}/B04.tif"}, file, when))
+        write_items(tmp_path / "items.json", items)
+        (tmp_path / "catalog.toml").write_text(self.CATALOG)
+        settings = replace(engine(tmp_path), catalog=tmp_path / "catalog.toml")
+        wanted = {
+            "datasets": ["OWN"],
+            "aoi": items[0]["geometry"],
+            "start": "2023-01-01",
+            "end": "2024-01-01",
+        }
+        return settings, wanted, tmp_path / "two" / "B04.tif"
+
+    def test_one_that_was_overwritten_makes_another_mosaic(self, own) -> None:
+        settings, wanted, file = own
+        do(mosaic(**wanted), settings, "first")
+        assert do(mosaic(**wanted), settings, "again")[0].cached
+        write_tiff(file, np.full((100, 100), 5000, np.uint16))
+        changed, _ = do(mosaic(**wanted), settings, "changed")
+        assert not changed.cached
+        assert np.nanmin(pixels(changed.mosaics[0].location)) > 2000
+
+    def test_one_that_was_left_out_is_told_and_never_remembered(self, own) -> None:
+        settings, wanted, file = own
+        file.write_bytes(file.read_bytes()[:2000])
+        request = mosaic(**wanted, on_error="skip")
+        first, _ = do(request, settings, "first")
+        assert first.skipped_rasters > 0
+        record = read_provenance(first.mosaics[0].location)
+        assert record is not None
+        assert record.skipped_rasters == first.skipped_rasters
+        assert any("two" in name for name in record.skipped)
+        assert record.digest != record.origin.digest
+        assert not do(request, settings, "second")[0].cached
 
 
 def test_without_a_cache_folder_nothing_is_remembered(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from landloom.raster.mosaic.build import Sizes, build_mosaic
 from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.multiscales import build_multiscales
 from landloom.raster.provenance import InputStore, Origin, UsedModel, digest_of, engine_version
+from landloom.raster.provenance.rasters import own_rasters
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.mosaic import vectorize_mosaic
@@ -39,13 +40,14 @@ LEFT_OUT = "Left out: "
 
 
 def mosaic_origin(plan: MosaicPlan, sizes: Sizes, *, on_error: str, overviews: bool) -> Origin:
-    """Return what a mosaic is made of: its plan and the way it is cut."""
-    return Origin(
-        "mosaic",
-        engine_version(),
-        {"sizes": asdict(sizes), "on_error": on_error, "overviews": overviews},
-        scenes_sha256=digest_of(plan.to_json()),
-    )
+    """Return what a mosaic is made of: its plan, its rasters and the way it is cut."""
+    said = {
+        "sizes": asdict(sizes),
+        "on_error": on_error,
+        "overviews": overviews,
+        "own_rasters": own_rasters(plan),
+    }
+    return Origin("mosaic", engine_version(), said, scenes_sha256=digest_of(plan.to_json()))
 
 
 def make_mosaic(work: Work, origin: Origin, uri: str, plan: MosaicPlan, key: str) -> Made:

@@ -149,7 +149,10 @@ def _data_asset(what: str, grid: CubeStore) -> dict[str, Any]:
         "roles": ["data"],
         "title": TITLES[what],
         "raster:spatial_resolution": grid.resolution,
-        "bands": [{"name": band, "data_type": "float32", "nodata": "nan"} for band in grid.bands],
+        "bands": [
+            {"name": band, "data_type": grid.dtype, "nodata": 0 if grid.dtype == "uint8" else "nan"}
+            for band in grid.bands
+        ],
     }
 
 
