@@ -16,7 +16,7 @@ import pytest
 from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
 from shapely.geometry import box, shape
-from tests.engine.workflows import PLACE, do, engine, fields, pixels, polygons
+from tests.engine.workflows import PLACE, do, engine, fields, mosaic, pixels, polygons
 
 from landloom.errors import ModelRejected, StoreProblem
 from landloom.raster.mosaic.plan import MosaicPlan
@@ -34,6 +34,7 @@ from landloom.raster.rerun import rerun
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.progress import ProgressEvent
+from landloom.wire.requests import BuildZarrMultiscales, RunMosaicsChange
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +268,35 @@ class TestRerun:
         settings, _ = made
         with pytest.raises(StoreProblem, match="no record"):
             again(settings, str(tmp_path / "foreign.zarr"))
+
+
+@pytest.fixture(scope="module")
+def derived(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineSettings, list[str]]:
+    settings = engine(tmp_path_factory.mktemp("derived"), cache=None)
+    two_years = mosaic(start="2020-01-01", overviews=True)
+    store = do(two_years, settings, "mosaic")[0].mosaics[0].location
+    change = RunMosaicsChange(mosaics=[store], features=["sample_planting:B04"])
+    uris = [
+        store,
+        do(change, settings, "change")[0].mosaics[0].location,
+        do(BuildZarrMultiscales(source_store=store), settings, "scales")[0].uri or "",
+    ]
+    return settings, uris
+
+
+class TestEveryKind:
+    """Outputs that are made of stores: each carries the same things and can be made again."""
+
+    @pytest.mark.parametrize("number", range(3))
+    def test_carries_its_record_and_is_made_again_equal(
+        self, derived, number: int, tmp_path: Path
+    ) -> None:
+        settings, uris = derived
+        record = read_provenance(uris[number])
+        assert record is not None
+        assert record.origin.what == ("mosaic", "change", "multiscales")[number]
+        assert read_scenes(uris[number]) is not None
+        validate(json.loads((Path(uris[number]) / "_landloom" / "item.json").read_text()))
+        uri, _ = again(settings, uris[number], tmp_path / "again.zarr")
+        np.testing.assert_array_equal(pixels(uri), pixels(uris[number]))
+        assert identify(uri).digest == identify(uris[number]).digest
