@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,18 @@ from numpy.typing import NDArray
 from landloom.errors import Cancelled, SceneReadFailed
 from landloom.raster.catalog.dataset import Reducer
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
-from landloom.raster.mosaic.composite import composite_window, mask_window, sorting_network
+from landloom.raster.mosaic.composite import (
+    choose_classes,
+    composite_window,
+    mask_window,
+    sorting_network,
+)
 from landloom.raster.mosaic.raster import RasterReadError
 from landloom.raster.mosaic.read import RasterReader, shared_reader
 from landloom.raster.mosaic.resample import NEAREST
 from landloom.raster.mosaic.sources import METHODS, Piece, Source, Stack
 from landloom.raster.mosaic.warp import OutputGrid
+from landloom.raster.scenes import OnError
 from landloom.raster.stac.scene import Asset, Scene
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import CubeStore, SubTile
@@ -30,8 +37,10 @@ from landloom.wire.enums import ResamplingMethod
 
 DEFAULT_SUBTILE = 1024
 
-STACK_BYTES = 160 * 2**20
-"""About so much a worker holds of source pixels at a time: twenty scenes of uint16 over a shard."""
+STACK_BYTES = 48 * 2**20
+"""About so much a worker holds of source pixels at a time: ten scenes of uint16 over half a shard.
+
+Less would have blocks decoded twice, more is no faster."""
 
 LEAST_PIECE = 256
 """Pixels a side below which a shard is not cut for the sake of memory."""
@@ -86,8 +95,15 @@ def build_tile(
     task: MosaicTask,
     cancelled: Callable[[], bool] = lambda: False,
     reader: RasterReader | None = None,
+    note: Callable[[TileReport], None] | None = None,
 ) -> TileReport:
     """Compute one shard and write it.
+
+    Args:
+        task: What to compute.
+        cancelled: Asked between two sub-tiles.
+        reader: Reads the scenes; None is the one that this process shares.
+        note: Told the report when all is computed, before the shard appears.
 
     Raises:
         SceneReadFailed: A raster cannot be read and the task does not allow to leave it out.
@@ -95,8 +111,14 @@ def build_tile(
         Cancelled: `cancelled` said so, between two sub-tiles; nothing was written.
     """
     report = TileReport()
-    subtiles = _Shard(task, reader or shared_reader(), cancelled, report).subtiles()
-    task.store.write_shard(task.time_index, task.tile.iy, task.tile.ix, subtiles)
+    shard = _Shard(task, reader or shared_reader(), cancelled, report)
+
+    def noted() -> Iterator[SubTile]:
+        yield from shard.subtiles()
+        if note is not None:
+            note(report)
+
+    task.store.write_shard(task.time_index, task.tile.iy, task.tile.ix, noted())
     return report
 
 
@@ -160,11 +182,13 @@ class _Shard:
             if scene.mask is not None or not layer.dropped
         }
         shape = (-(-len(layer.scenes) // 8), *self._window.shape_yx)
-        if layer.dropped is None:
-            return scenes, np.full(shape, 255, np.uint8)
         keep = np.zeros(shape, np.uint8)
+        if layer.dropped is None:
+            for number in scenes:
+                keep[number // 8] |= np.uint8(1 << number % 8)
+            return scenes, keep
         stays = np.array([not dropped for dropped in layer.dropped], np.uint8)
-        kept = np.zeros(len(layer.scenes), np.int64)
+        kept = np.zeros(len(layer.scenes), np.bool_)
         wanted = [
             (number, scene.mask) for number, scene in scenes.items() if scene.mask is not None
         ]
@@ -173,9 +197,10 @@ class _Shard:
             piece = self._piece(window, ResamplingMethod.NEAREST)
             asked = piece.ask(wanted, failed)
             stack = piece.receive(asked, self._origin, failed, buffer, classes=True)
+            choose_classes(stack.pixels, stays)
             mask_window(
                 stack.pixels, stack.sources, stack.grids, stack.columns, stack.rows,
-                stack.node_yx, _numbers(window), stays, keep, kept,
+                stack.node_yx, _numbers(window), keep, kept,
             )  # fmt: skip
         return {number: scene for number, scene in scenes.items() if kept[number]}, keep
 
@@ -209,7 +234,8 @@ class _Shard:
         none = np.uint8(0) if whole else np.float32(np.nan)
         plane = np.empty(window.shape_yx, none.dtype)
         composite_window(
-            stack.pixels, stack.sources, stack.values, stack.grids, stack.columns, stack.rows,
+            stack.pixels, *stack.scratch(window.shape_yx[1]), stack.sources, stack.values,
+            stack.grids, stack.columns, stack.rows,
             stack.node_yx, _numbers(window), METHODS.get(layer.resampling, NEAREST),
             layer.reducer == "last", layer.counted, keep, valid, self._filled,
             sorting_network(len(stack.sources)), stack.worst, none, plane,

@@ -14,7 +14,7 @@ from tests.engine.stac_api import serve_files
 from landloom.raster.grid import Window
 from landloom.raster.mosaic import read as reading
 from landloom.raster.mosaic.blocks import BlockCache
-from landloom.raster.mosaic.read import RasterReader, RasterReadError
+from landloom.raster.mosaic.read import Part, RasterReader, RasterReadError
 
 KINDS = [
     (dtype, compress, predictor)
@@ -85,6 +85,61 @@ class TestParityWithGdal:
             np.testing.assert_array_equal(reader.read(raster, raster.extent), file.read(1))
 
 
+class TestSeveralBands:
+    @pytest.mark.parametrize("interleave", ["pixel", "band"])
+    @pytest.mark.parametrize(("dtype", "predictor"), [("uint8", 1), ("uint8", 2), ("uint16", 2)])
+    @pytest.mark.parametrize("tiled", [True, False])
+    def test_each_band_equals_gdal(self, reader, tmp_path, interleave, dtype, predictor, tiled):
+        pixels = np.random.default_rng(2).integers(0, 250, (4, 150, 201)).astype(dtype)
+        path = _write_bands(
+            tmp_path, pixels, interleave=interleave, predictor=predictor, tiled=tiled
+        )
+        raster = reader.open(str(path))
+        assert raster.layout is not None
+        assert raster.bands == 4
+        window = Window(40, 60, 149, 130)
+        for band in range(4):
+            whole = reader.read(raster, raster.extent, band)
+            np.testing.assert_array_equal(whole, pixels[band])
+            part = reader.read(raster, window, band)
+            np.testing.assert_array_equal(part, pixels[band][window.slices()])
+
+    @pytest.mark.parametrize(
+        "options", [{"endianness": "BIG"}, {"dtype": "float32", "predictor": 3}]
+    )
+    def test_gdal_reads_the_band_that_is_meant(self, reader, tmp_path, options):
+        pixels = np.arange(3 * 90 * 70).reshape(3, 90, 70).astype(options.get("dtype", "uint16"))
+        path = _write_bands(tmp_path, pixels, interleave="pixel", **options)
+        with serve_files(lambda _: path.read_bytes()) as url:
+            for href in (str(path), f"{url}/bands.tif"):
+                raster = reader.open(href)
+                assert raster.layout is None
+                assert raster.bands == 3
+                for band in range(3):
+                    found = reader.read(raster, raster.extent, band)
+                    np.testing.assert_array_equal(found, pixels[band])
+
+    def test_a_band_too_many_is_told(self, reader, tmp_path):
+        path = _write_bands(tmp_path, np.ones((2, 20, 20), np.uint8))
+        raster = reader.open(str(path))
+        with pytest.raises(RasterReadError, match="2 bands, and number 3"):
+            reader.read(raster, raster.extent, 2)
+
+
+def _write_bands(folder, pixels, **options):
+    path = folder / "bands.tif"
+    first = write_tiff(path, pixels[0], compress="deflate", predictor=1)
+    with rasterio.open(first) as file:
+        profile = file.profile
+    changes = {"count": len(pixels), "dtype": pixels.dtype.name} | options
+    if not changes.get("tiled", True):
+        changes |= {"blockxsize": None, "blockysize": 7}
+    path.unlink()
+    with rasterio.open(path, "w", **profile | changes) as file:
+        file.write(pixels)
+    return path
+
+
 class TestOverHttp:
     @pytest.fixture
     def body(self, tmp_path):
@@ -94,7 +149,8 @@ class TestOverHttp:
     def test_ranges_give_the_same_pixels(self, reader, body):
         with serve_files(lambda _: body) as url:
             raster = reader.open(f"{url}/a.tif")
-            (found,) = reader.read_many([(raster, raster.extent)])
+            found = np.empty(raster.shape_yx, np.float32)
+            reader.fetch(Part(raster, raster.extent)).read_into(found)
         np.testing.assert_array_equal(found, self.pixels)
 
     def test_two_answers_503_then_all_is_well(self, reader, body):
@@ -183,6 +239,18 @@ class TestBlockCache:
         for key in ("a", "b", "b", "a"):
             cache.get([key], load)
         assert len(loads) == 3
+
+    def test_what_was_taken_whole_is_forgotten(self):
+        cache, loads = BlockCache(10**6), []
+
+        def load(places):
+            loads.append(places)
+            return [np.zeros(60, np.uint8) for _ in places]
+
+        for share in (0.5, 0.5, 0.5):
+            cache.get(["a"], load, [share])
+        assert len(loads) == 2
+        assert cache.holds("a")
 
     def test_a_failure_reaches_the_caller_and_is_not_kept(self):
         cache = BlockCache(100)

@@ -1,0 +1,48 @@
+"""A scene raster: what its header says, and which of its pixels are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from affine import Affine
+
+from landloom.raster.grid import Window
+from landloom.raster.mosaic.tiff import TiffLayout
+
+
+class RasterReadError(Exception):
+    """A raster could not be read after all attempts. The text is the reason alone."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster of one or several bands."""
+
+    href: str
+    shape_yx: tuple[int, int]
+    bands: int
+    dtype: np.dtype[Any]
+    transform: Affine
+    crs: str
+    """An EPSG code, or WKT."""
+    nodata: float | None
+    layout: TiffLayout | None
+    """None leaves reading to GDAL."""
+
+    @property
+    def extent(self) -> Window:
+        """Return all of it as a window."""
+        return Window(0, 0, *self.shape_yx)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A window of one band of a raster."""
+
+    raster: Raster
+    window: Window
+    """Inside the raster."""
+    band: int = 0
+    """From 0."""

@@ -1,0 +1,195 @@
+"""Rows of values: which are wanted, which are there, and what becomes of all scenes' values.
+
+Each step is a plain loop over a row, which the compiler turns into vector code. Whatever may be
+stored is loaded first: conditional loads would keep it from that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landloom.raster.kernel import kernel
+
+OFFSET, LEAST, MOST = 1, 2, 3
+"""Columns of a source's values; see `composite`."""
+
+
+@kernel
+def wanted_row(
+    keep: NDArray[np.uint8],
+    bit: np.uint8,
+    known: NDArray[np.uint16],
+    unknown_only: bool,  # noqa: FBT001 - as above
+    good: NDArray[np.uint8],
+) -> np.uint8:
+    """Fill `good` with 1 where a source is to be looked at; return whether there is any."""
+    some = np.uint8(0)
+    if unknown_only:
+        for x in range(len(good)):
+            wanted = ((keep[x] & bit) != 0) & (known[x] == 0)
+            good[x] = np.uint8(1) if wanted else np.uint8(0)
+            some |= good[x]
+        return some
+    for x in range(len(good)):
+        good[x] = np.uint8(1) if (keep[x] & bit) != 0 else np.uint8(0)
+        some |= good[x]
+    return some
+
+
+@kernel
+def copy_row(
+    part: NDArray[Any],
+    row: int,
+    first: int,
+    height: int,
+    width: int,
+    good: NDArray[np.uint8],
+    target: NDArray[Any],
+) -> None:
+    """Copy one row of a source on the output's lattice; clear `good` where it does not reach."""
+    length = len(target)
+    low, high = min(max(first, 0), length), min(max(first + width, 0), length)
+    if row < 0 or row >= height:
+        high = low
+    for x in range(low):
+        good[x] = 0
+    for x in range(high, length):
+        good[x] = 0
+    if high > low:
+        begin = row * width + low - first
+        source, place = part[begin : begin + high - low], target[low:high]
+        for x in range(high - low):
+            place[x] = source[x]
+
+
+@kernel
+def drop_missing(missing: float, good: NDArray[np.uint8], row: NDArray[Any]) -> None:
+    """Clear `good` where `row` holds the value of pixels without data, or NaN."""
+    if missing == missing:  # noqa: PLR0124 - NaN
+        # Compared in the row's own type, which makes the vectors twice as dense.
+        value = row.dtype.type(missing)
+        for x in range(len(row)):
+            here, state = row[x], good[x]
+            good[x] = state if here != value else np.uint8(0)
+    for x in range(len(row)):
+        here, state = row[x], good[x]
+        good[x] = state if here == here else np.uint8(0)  # noqa: PLR0124 - NaN
+
+
+@kernel
+def shift_row(offset: float, row: NDArray[Any]) -> None:
+    """Add a source's offset; the sum is clipped at 0."""
+    if offset != 0.0:
+        shift, zero = np.float32(offset), np.float32(0)
+        for x in range(len(row)):
+            row[x] = max(np.float32(row[x]) + shift, zero)
+
+
+@kernel
+def finish_row(exact: NDArray[np.float32], values: NDArray[np.float64], row: NDArray[Any]) -> None:
+    """Round, cut to the source's range, add and clip interpolated values into `row`."""
+    shift, least = np.float32(values[OFFSET]), np.float32(values[LEAST])
+    most, zero, half = np.float32(values[MOST]), np.float32(0), np.float32(0.5)
+    if most < np.float32(np.inf):
+        for x in range(len(row)):
+            exact[x] = min(max(np.floor(exact[x] + half), least), most)
+    if shift != zero:
+        for x in range(len(row)):
+            exact[x] = max(exact[x] + shift, zero)
+    for x in range(len(row)):
+        row[x] = exact[x]
+
+
+@kernel
+def settle_row(
+    good: NDArray[np.uint8],
+    worst: Any,
+    known: NDArray[np.uint16],
+    row: NDArray[Any],
+    last: bool,  # noqa: FBT001 - as above
+    chosen: NDArray[Any],
+) -> None:
+    """Count a source's values, and put what sorts last where it has none."""
+    if last:
+        for x in range(len(row)):
+            value, before, state, count = row[x], chosen[x], good[x], known[x]
+            chosen[x] = value if (state != 0) & (count == 0) else before
+            known[x] = np.uint16(count + state)
+        return
+    for x in range(len(row)):
+        value, state = row[x], good[x]
+        row[x] = value if state != 0 else worst
+        known[x] = np.uint16(known[x] + state)
+
+
+@kernel
+def clear_bits(good: NDArray[np.uint8], bit: np.uint8, valid: NDArray[np.uint8]) -> None:
+    """Clear a source's bit where it has no value."""
+    others = np.uint8(255 - bit)
+    for x in range(len(valid)):
+        state = good[x]
+        valid[x] &= np.uint8(255) if state != 0 else others
+
+
+@kernel
+def sort_rows(pairs: NDArray[np.int64], known: NDArray[np.uint16], ordered: NDArray[Any]) -> None:
+    """Sort the values of each pixel by the network's compare-exchanges."""
+    for p in range(len(pairs)):
+        low, high = ordered[pairs[p, 0]], ordered[pairs[p, 1]]
+        for x in range(len(known)):
+            a, b = low[x], high[x]
+            less = a < b
+            low[x] = a if less else b
+            high[x] = b if less else a
+
+
+@kernel
+def middle_rows(
+    known: NDArray[np.uint16],
+    ordered: NDArray[Any],
+    low: NDArray[Any],
+    high: NDArray[Any],
+) -> None:
+    """Pick the two values in the middle of the known ones, or twice the one in the middle.
+
+    A pass for each rank, as picking by an index would not become vector code.
+    """
+    one = np.uint16(1)
+    for rank in range(len(ordered) // 2 + 1):
+        if rank == len(ordered):
+            break
+        row, here = ordered[rank], np.uint16(rank)
+        for x in range(len(known)):
+            value, above, below, count = row[x], high[x], low[x], known[x]
+            high[x] = value if np.uint16(count >> one) == here else above
+            low[x] = value if np.uint16(np.uint16(count - one) >> one) == here else below
+
+
+@kernel
+def store_row(
+    known: NDArray[np.uint16],
+    low: NDArray[Any],
+    high: NDArray[Any],
+    none: Any,
+    out: NDArray[Any],
+) -> None:
+    """Store the mean of the two values in the middle, `none` where there is none.
+
+    Where `none` is 0 they are rounded, and a value that is 0 becomes 1.
+    """
+    half, one = np.float32(0.5), np.float32(1)
+    for x in range(len(known)):
+        value = (np.float32(low[x]) + np.float32(high[x])) * half
+        if none == 0:
+            value = max(np.floor(value + half), one)
+        out[x] = value if known[x] else none
+
+
+@kernel
+def note_filled(known: NDArray[np.uint16], filled: NDArray[np.bool_]) -> None:
+    """Clear `filled` where nothing has a value."""
+    for x in range(len(known)):
+        filled[x] = filled[x] & (known[x] != 0)

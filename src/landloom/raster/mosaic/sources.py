@@ -1,0 +1,282 @@
+"""Sources: one band of all scenes over a piece of the output, as the compiled loops want it.
+
+Asking comes before receiving: what was asked for travels while something else is computed. Sources
+that are not on the output's grid are read as a window of their own grid, and resampled where they
+are reduced; what our own loops do not know (see `regrid`) comes here on the output's grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from landloom.raster.grid import Window
+from landloom.raster.mosaic import composite
+from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
+from landloom.raster.mosaic.read import RasterReader
+from landloom.raster.mosaic.regrid import Regridded, shrinking
+from landloom.raster.mosaic.resample import BILINEAR, CUBIC, NEAREST, REACH
+from landloom.raster.mosaic.warp import (
+    CoordinateMap,
+    OutputGrid,
+    SourceMap,
+    aligned_shift,
+    coordinate_map,
+    source_map,
+)
+from landloom.raster.stac.scene import Asset
+from landloom.wire.enums import ResamplingMethod
+
+METHODS = {
+    ResamplingMethod.NEAREST: NEAREST,
+    ResamplingMethod.BILINEAR: BILINEAR,
+    ResamplingMethod.CUBIC: CUBIC,
+}
+"""What our own loops know."""
+
+SMOOTHED_BELOW = 0.95
+"""Output pixels a source pixel below which GDAL widens its kernels, and we leave it to GDAL."""
+
+NEAREST_BELOW = 0.5
+"""The same for the nearest pixel, where reading would take more memory than the output does."""
+
+SLACK = 4
+"""Elements after the last source: a gather may look at, and not use, what lies behind it."""
+
+type Failed = Callable[[int, Asset, RasterReadError], None]
+"""Told of a source (its scene's number) that cannot be read; it may raise."""
+
+
+class _Pixels(Protocol):
+    """Pixels on their way."""
+
+    def read_into(self, out: NDArray[Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scene's band on its way."""
+
+    number: int
+    """Of the scene: its bit among the masks."""
+    asset: Asset
+    raster: Raster
+    part: Window
+    """What is read of the raster; on the output's lattice where `nodes` is None."""
+    nodes: SourceMap | None
+    corner_yx: tuple[int, int]
+    """Where nodes is None: the part's first pixel on the output's global lattice."""
+    pixels: _Pixels
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The pixels of all sources; see `composite_window` for what the tables hold."""
+
+    pixels: NDArray[Any]
+    sources: NDArray[np.int64]
+    values: NDArray[np.float64]
+    grids: NDArray[np.int64]
+    columns: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    node_yx: tuple[int, int]
+
+    @property
+    def numbers(self) -> set[int]:
+        """Return the scenes that are here."""
+        return set(self.sources[:, composite.BIT].tolist())
+
+    def scratch(self, width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return pixels as pairs, and room for a row's neighbours, as numbers and as pairs."""
+        pairs = composite.pairs_of(self.pixels)
+        corners = np.zeros((2, 2 * width), self.pixels.dtype)
+        return pairs, corners, corners.view(pairs.dtype)
+
+    @property
+    def worst(self) -> Any:
+        """Return what sorts behind every value."""
+        kind = self.pixels.dtype
+        return kind.type(np.inf) if kind.kind == "f" else kind.type(np.iinfo(kind).max)
+
+
+class Piece:
+    """A rectangle of the output: finds which source pixels it needs, asks for and receives them."""
+
+    def __init__(
+        self, reader: RasterReader, grid: OutputGrid, window: Window, method: ResamplingMethod
+    ) -> None:
+        """Prepare for a window in global pixels of the output's lattice."""
+        self._reader = reader
+        self._grid = grid
+        self._window = window
+        self._method = method
+        self._maps: dict[str, CoordinateMap] = {}
+        self._nodes: dict[tuple[str, Affine], SourceMap] = {}
+
+    def ask(self, wanted: Sequence[tuple[int, Asset]], failed: Failed) -> list[Source]:
+        """Ask for the pixels of assets; those that have none here are not among the answers."""
+        opened = self._reader.open_many([asset.href for _, asset in wanted])
+        sources = []
+        for (number, asset), raster in zip(wanted, opened, strict=True):
+            if isinstance(raster, RasterReadError):
+                failed(number, asset, raster)
+                continue
+            source = self._source(number, asset, raster)
+            if source is not None:
+                sources.append(source)
+        return sources
+
+    def receive(
+        self,
+        asked: Sequence[Source],
+        origin_yx: tuple[int, int],
+        failed: Failed,
+        buffer: Callable[[int], NDArray[np.uint8]],
+        *,
+        classes: bool = False,
+    ) -> Stack:
+        """Return the pixels of what was asked for.
+
+        Args:
+            asked: What `ask` returned.
+            origin_yx: Global pixel where the arrays begin that the stack is used with.
+            failed: Told of what cannot be read; it is left out then.
+            buffer: Returns an array of at least so many bytes, which the stack lies in.
+            classes: Whether these are masks, which keep their numbers as they are.
+        """
+        kind = _class_dtype(asked) if classes else _dtype(asked)
+        sizes = [source.part.shape_yx[0] * source.part.shape_yx[1] for source in asked]
+        longest = max((source.part.shape_yx[1] for source in asked), default=0)
+        total = sum(sizes) + longest + SLACK
+        pixels = buffer(total * kind.itemsize)[: total * kind.itemsize].view(kind)
+        here, base = [], 0
+        for source, size in zip(asked, sizes, strict=True):
+            out = pixels[base : base + size].reshape(source.part.shape_yx)
+            try:
+                source.pixels.read_into(out)
+            except RasterReadError as error:
+                failed(source.number, source.asset, error)
+            else:
+                here.append((source, base))
+            base += size
+        return self._stack(here, pixels, origin_yx)
+
+    def _stack(
+        self,
+        here: Sequence[tuple[Source, int]],
+        pixels: NDArray[Any],
+        origin: tuple[int, int],
+    ) -> Stack:
+        known: dict[Any, int] = {}
+        lattices: list[SourceMap | None] = []
+        grids, table, values = [], [], []
+        for source, base in here:
+            key = (source.part, source.raster.shape_yx, id(source.nodes))
+            if key not in known:
+                known[key] = len(known)
+                lattices.append(source.nodes)
+                part = (source.part.y0, source.part.x0, *source.part.shape_yx)
+                grids.append((*part, *source.raster.shape_yx, source.nodes is None))
+            shift = source.corner_yx[0] - origin[0], source.corner_yx[1] - origin[1]
+            table.append((base, known[key], source.number, *shift))
+            values.append(
+                (_missing(source, pixels), source.asset.offset, *_range(source.raster.dtype))
+            )
+        nodes = [lattice for lattice in lattices if lattice is not None]
+        empty = np.zeros((1, 1))
+        shape = nodes[0].columns.shape if nodes else (1, 1)
+        columns = [np.zeros(shape) if it is None else it.columns for it in lattices] or [empty]
+        rows = [np.zeros(shape) if it is None else it.rows for it in lattices] or [empty]
+        first = nodes[0].origin if nodes else (0, 0)
+        return Stack(
+            pixels=pixels,
+            sources=np.array(table, np.int64).reshape(-1, composite.SOURCE_COLUMNS),
+            values=np.array(values, np.float64).reshape(-1, composite.VALUE_COLUMNS),
+            grids=np.array(grids, np.int64).reshape(-1, composite.GRID_COLUMNS),
+            columns=np.stack(columns),
+            rows=np.stack(rows),
+            node_yx=(origin[0] - first[0], origin[1] - first[1]),
+        )
+
+    def _source(self, number: int, asset: Asset, raster: Raster) -> Source | None:
+        """Return a source that was asked for, or None if it has no pixel here."""
+        origin = aligned_shift(self._grid, raster.crs, raster.transform)
+        if origin is not None:
+            here = self._window.shifted(-origin[0], -origin[1]).clipped(raster.extent)
+            if here.empty:
+                return None
+            coming = self._reader.fetch(Part(raster, here, asset.band))
+            corner = origin[0] + here.y0, origin[1] + here.x0
+            return Source(number, asset, raster, here, None, corner, coming)
+        scale = shrinking(self._grid, raster.crs, raster.transform, raster.shape_yx)
+        limit = NEAREST_BELOW if self._method is ResamplingMethod.NEAREST else SMOOTHED_BELOW
+        nodes = self._map(raster)
+        if self._method not in METHODS or min(scale) < limit:
+            if nodes.needed(raster.shape_yx, 1).empty:
+                return None
+            return self._regridded(number, asset, raster, scale)
+        part = nodes.needed(raster.shape_yx, REACH[METHODS[self._method]])
+        if part.empty:
+            return None
+        coming = self._reader.fetch(Part(raster, part, asset.band))
+        return Source(number, asset, raster, part, nodes, (0, 0), coming)
+
+    def _regridded(
+        self, number: int, asset: Asset, raster: Raster, scale: tuple[float, float]
+    ) -> Source:
+        missing = raster.nodata if asset.nodata is None else asset.nodata
+        pixels = Regridded(
+            self._reader, raster, asset.band, missing, self._grid, self._window, self._method, scale
+        )
+        corner = self._window.y0, self._window.x0
+        window = Window(0, 0, *self._window.shape_yx)
+        return Source(
+            number, replace(asset, nodata=math.nan), pixels.raster, window, None, corner, pixels
+        )
+
+    def _map(self, raster: Raster) -> SourceMap:
+        key = raster.crs, raster.transform
+        if key not in self._nodes:
+            if raster.crs not in self._maps:
+                self._maps[raster.crs] = coordinate_map(self._grid, raster.crs, self._window)
+            self._nodes[key] = source_map(self._maps[raster.crs], raster.transform)
+        return self._nodes[key]
+
+
+def _dtype(sources: Sequence[Source]) -> np.dtype[Any]:
+    """Return the type that holds all sources' numbers and what their offsets make of them."""
+    kinds = {source.raster.dtype.name for source in sources}
+    offsets = {source.asset.offset for source in sources}
+    if kinds <= {"uint8"} and offsets <= {0.0}:
+        return np.dtype(np.uint8)
+    if kinds <= {"uint8", "uint16"} and all(it <= 0 and it == int(it) for it in offsets):
+        return np.dtype(np.uint16)
+    return np.dtype(np.float32)
+
+
+def _class_dtype(sources: Sequence[Source]) -> np.dtype[Any]:
+    kinds = {source.raster.dtype.name for source in sources}
+    return np.dtype(np.uint8) if kinds <= {"uint8"} else np.dtype(np.int64)
+
+
+def _missing(source: Source, pixels: NDArray[Any]) -> float:
+    """Return the value of pixels without data, NaN for none or for one that no pixel can have."""
+    nodata = source.asset.nodata
+    nodata = source.raster.nodata if nodata is None else nodata
+    if nodata is None:
+        return math.nan
+    low, high = _range(pixels.dtype)
+    fits = pixels.dtype.kind == "f" or (low <= nodata <= high and nodata == int(nodata))
+    return float(nodata) if fits else math.nan
+
+
+def _range(kind: np.dtype[Any]) -> tuple[float, float]:
+    if kind.kind not in "iu":
+        return -math.inf, math.inf
+    return float(np.iinfo(kind).min), float(np.iinfo(kind).max)
