@@ -39,6 +39,9 @@ VALID_FRACTION = "landloom:valid_fraction"
 SKIPPED = "landloom:skipped_rasters"
 """Attribute with how many rasters and catalogue items were left out because they are broken."""
 
+SKIPPED_NAMES = "landloom:skipped"
+"""Attribute with a sentence for each of the first of them."""
+
 LEFT_OUT = "Left out: "
 """How a warning begins that names one of them."""
 
@@ -94,12 +97,14 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
     plan = frozen_plan(output_uri, key) or _freeze(find(), output_uri, key)
     _report_scenes(plan, report, tell)
     lacking = [sentence for step in plan.tables for table in step for sentence in table.skipped]
-    for sentence in lacking[:MAX_WARNINGS]:
-        tell("search", f"{LEFT_OUT}{sentence}")
     store = _create(plan, output_uri, sizes)
     if store.complete:
         report("mosaic", "It was finished before")
+        for sentence in store.attributes.get(SKIPPED_NAMES, ()):
+            tell("mosaic", f"{LEFT_OUT}{sentence}")
         return mosaic_row(store, store.attributes[VALID_FRACTION])
+    for sentence in lacking[:MAX_WARNINGS]:
+        tell("search", f"{LEFT_OUT}{sentence}")
     tasks = MosaicTasks(store, plan, sizes.subtile, on_error)
     growing = GrowingOverviews.begin(store) if overviews else None
     try:
@@ -107,7 +112,12 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
     finally:
         shared_reader().forget()
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
-    found = {VALID_FRACTION: valid_fraction, SKIPPED: len(lacking) + len(total.skipped)}
+    skipped = sorted(lacking + total.skipped)  # whichever tile was done first
+    found = {
+        VALID_FRACTION: valid_fraction,
+        SKIPPED: len(skipped),
+        SKIPPED_NAMES: skipped[:MAX_WARNINGS],
+    }
     store = store.finish(found)
     _ledger(store).clear()
     return mosaic_row(store, valid_fraction)
