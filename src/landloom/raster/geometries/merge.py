@@ -65,10 +65,11 @@ class Merger:
         reach = self.planner.reach_window(key)
         for other in self._earlier(key):
             shared = reach.clipped(self.planner.reach_window(other))
-            for known in self._patches[other]:
-                for each in sightings:
-                    if each.prompt == known.prompt and same_thing(known, each, shared):
-                        self._join(known.key, each.key)
+            for known, each in _meeting(self._patches[other], sightings, shared):
+                if self._root(known.key) != self._root(each.key) and same_thing(
+                    known, each, shared
+                ):
+                    self._join(known.key, each.key)
 
     def finish(self) -> Iterator[Thing]:
         """Yield the things that are left."""
@@ -119,6 +120,32 @@ class Merger:
             yield thing_of(group)
         for key in [key for key in self._patches if row is None or key[0] < row]:
             del self._patches[key]
+
+
+def _meeting(
+    first: list[Sighting], second: list[Sighting], shared: Window
+) -> Iterator[tuple[Sighting, Sighting]]:
+    """Yield the pairs for one prompt whose windows meet on the shared ground."""
+    near = [
+        [each for each in several if not shared.clipped(each.window).empty]
+        for several in (first, second)
+    ]
+    if not all(near):
+        return
+    known, new = (np.array([_extent(each) for each in several]) for several in near)
+    # (known, new): the later start before the earlier end, along both axes.
+    meet = known[:, None, 4] == new[None, :, 4]
+    for axis in (0, 1):
+        start = np.maximum(known[:, None, axis], new[None, :, axis])
+        end = np.minimum(known[:, None, axis + 2], new[None, :, axis + 2])
+        meet &= start < end
+    for left, right in zip(*np.nonzero(meet), strict=True):
+        yield near[0][left], near[1][right]
+
+
+def _extent(each: Sighting) -> tuple[int, int, int, int, int]:
+    window = each.window
+    return window.y0, window.x0, window.y1, window.x1, each.prompt
 
 
 def thing_of(group: list[Sighting]) -> Thing:

@@ -35,6 +35,9 @@ def outline(thing: Thing, tile_size: int = TILE) -> Shapes:
     """
     bound = hull(each.window for each in thing.sightings)
     height, width = bound.shape_yx
+    if max(height, width) <= tile_size:
+        whole = polygonize_tile(_drawn(thing, bound), origin_yx=(bound.y0, bound.x0)).closed
+        return whole if len(whole) == 1 else _one_shape(whole)
     merger = SeamMerger()
     found: list[Shapes] = []
     for tile in tiles((height, width), tile_size):
