@@ -196,7 +196,7 @@ def bilinear_row(
         value = above + (below - above) * wy[x]
         values[x] = value
         hole = (a == missing) | (b == missing) | (c == missing) | (d == missing)
-        holes |= np.uint8(hole | (value != value))  # noqa: PLR0124 - NaN
+        holes |= np.uint8(hole | (value != value)) & good[x]  # noqa: PLR0124 - NaN
     if inner and not holes:
         return 0
     careful = 0

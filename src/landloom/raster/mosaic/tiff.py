@@ -124,11 +124,18 @@ class TiffLayout:
         Raises:
             ValueError: The bytes are not what the header promises.
         """
-        block = np.array(self.inflate(data, scratch))
-        if self.predictor == HORIZONTAL:
-            # Differences are those of the bits, also where they stand for floating point numbers.
-            restore_block(block.view(f"u{self.dtype.itemsize}"), self.interleaved)
-        return block
+        raw = self.inflate(data, scratch)
+        if self.predictor != HORIZONTAL:
+            return np.array(raw)
+        # Differences are those of the bits, also where they stand for floating point numbers.
+        bits = raw.view(f"u{self.dtype.itemsize}")
+        block = np.empty_like(bits)
+        if self.interleaved == 1:
+            restore_part(bits, 0, 1, 0, 0, block)
+        else:
+            block[:] = bits
+            restore_block(block, self.interleaved)
+        return block.view(self.dtype)
 
     def place(
         self,
