@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from harness import BUILD, Run, cold, cpu, main_or_variant, measure, memory, report, wall
 
-SIDE, TILE, FIELDS, WORKERS, ROUNDS = 4096, 1024, 133_000, 2, 5
+SIDE, TILE, FIELDS, WORKERS, ROUNDS = 4096, 1024, 133_000, 2, 3
 LABELS = BUILD / "vectorize" / f"labels-{SIDE}-{FIELDS}.npy"
 PIXEL_METRES = 10
 EPSG = 32614
@@ -200,7 +200,7 @@ def polygonize_agrees() -> bool:
     values = labels()
 
     def normal(found: Any) -> set[bytes]:
-        return set(shapely.to_wkb(shapely.normalize(shapely.from_wkb(np.asarray(found)))))
+        return set(shapely.to_wkb(shapely.normalize(shapely.from_wkb(np.array(found, object)))))
 
     def encoded(shapes: Any) -> list[bytes]:
         xy = shapes.vertices[:, ::-1].astype(np.float64)

@@ -19,6 +19,7 @@ from landloom.errors import Cancelled, InvalidInput
 from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.grid import Tile, tile_count, tiles
 from landloom.raster.journal import Report
+from landloom.raster.memory import return_free_memory
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.kept import KeptTiles, Place
@@ -32,6 +33,9 @@ from vtiles.tippecanoe import find_tippecanoe
 
 TRACED_BEFORE = "Traced before this start"
 """What is reported for tiles that a vectorization finds when it goes on."""
+
+TIDY_EVERY = 8
+"""Tiles. Arrays of all sizes leave gaps, which would grow with the number of tiles."""
 
 LARGEST_TILE = 1024
 """Pixels. A whole 2048-px shard at once was no faster and took four times the memory."""
@@ -174,6 +178,8 @@ def _polygonize(
                 if merger.due():
                     spill.add(layer, merger.drain())
             done += 1
+            if done % TIDY_EVERY == 0:
+                return_free_memory()
             report("vectorize", TRACED_BEFORE if task.traced else "Tracing polygons", done, total)
         for layer, merger in zip(layers, mergers, strict=True):
             spill.add(layer, merger.drain())
@@ -207,6 +213,7 @@ def _write(
     rows = 0
     for done, (_, written) in enumerate(executor.map(writer.write, tasks, cancelled), start=1):
         rows += written
+        return_free_memory()
         report("vectorize", "Writing polygons", done, len(parts))
     writer.folder.remove_beyond(len(parts))
     return rows

@@ -26,7 +26,7 @@ from landloom.raster.vectorize.statistics import Statistics
 from landloom.raster.vectorize.tile import NOTHING, Border, OpenPieces
 from landloom.raster.vectorize.trace import Rings, concatenated_rings
 
-SMALLEST_DRAIN = 10_000
+SMALLEST_DRAIN = 2_000
 """Pieces below which looking for complete shapes is not worth it."""
 
 type SeamKey = tuple[str, int, int]

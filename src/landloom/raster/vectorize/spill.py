@@ -22,12 +22,12 @@ from landloom.raster.vectorize.batch import Batch, joined_batches
 from landloom.raster.vectorize.hilbert import cell_of, curve_order, hilbert_index
 from landloom.raster.vectorize.shapes import Shapes, starts_of
 
-STRETCH_ROWS = 32_768
+STRETCH_ROWS = 8_192
 """Cells are handed out together until they have this many rows, or STRETCH_CORNERS corners."""
 
-STRETCH_CORNERS = 4_000_000
+STRETCH_CORNERS = 1_000_000
 
-SMALLEST_PART_ROWS, LARGEST_PART_ROWS, USUAL_PARTS = 65_536, 524_288, 64
+SMALLEST_PART_ROWS, LARGEST_PART_ROWS, USUAL_PARTS = 16_384, 524_288, 64
 """A part file has a USUAL_PARTS-th of all rows, within these bounds."""
 
 
