@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def prepare_peer(side: str) -> Any:
 
     def run() -> dict[str, Any]:
         with tempfile.TemporaryFile("w+") as log:
-            subprocess.run(command, stdout=log, stderr=log, check=False, timeout=LIMIT_SECONDS)
+            ended = f"still at work after {LIMIT_SECONDS} s"
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, stdout=log, stderr=log, check=False, timeout=LIMIT_SECONDS)
+                ended = "ended"
             log.seek(0)
             said = log.read()
         found = SECONDS.search(said)
-        return {"seconds": float(found[1])} if found else {"error": said[-2000:]}
+        return {"seconds": float(found[1])} if found else {"error": f"{ended}: {said[-2000:]}"}
 
     return run
 
