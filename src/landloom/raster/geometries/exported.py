@@ -104,6 +104,35 @@ class ExportedGeometryModel:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class GeometryCard:
+    """What a geometry model's archive says of itself."""
+
+    version: str
+    """Of the archive."""
+    channels: int
+    """Of the image it takes."""
+    side_yx: tuple[int, int] | None
+    """Pixels of that image; None takes any."""
+    tokens: int
+    """Of a prompt."""
+
+
+def geometry_card(file: ModelFile) -> GeometryCard | None:
+    """Return what an archive says of itself, or None where it is no geometry model's.
+
+    Raises:
+        ModelRejected: It cannot be opened, or its program has another interface.
+    """
+    archive = open_archive(file)
+    if TOKENIZER not in archive.extra or MODEL not in archive.programs:
+        return None
+    image, prompts = _inputs(file, archive.programs[MODEL])
+    transforms = archive.programs.get(TRANSFORMS)
+    first = image if transforms is None else _tensors(transforms, "input")[0]
+    return GeometryCard(archive.version, int(first.shape[1]), _side(first), int(prompts.shape[1]))
+
+
 def open_geometry_model(file: ModelFile, inference: GeometryInference) -> ExportedGeometryModel:
     """Load a geometry model for a request; no pixel is read.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from landloom.errors import InvalidInput, LandloomError, ModelRejected, sentence
-from landloom.raster.catalog.catalog import load_catalog
+from landloom.raster.catalog.catalog import Catalog, load_catalog
 from landloom.raster.catalog.geometry import GeometryRecipe
 from landloom.raster.catalog.recipe import Recipe
 from landloom.raster.models.registry import ModelFile, ModelRegistry, model_key, sha256_of
@@ -19,6 +19,7 @@ from landloom.raster.store.objects import local_path
 from landloom.wire.requests import Inference
 
 if TYPE_CHECKING:
+    from landloom.raster.geometries.exported import GeometryCard
     from landloom.raster.models.load import Model
 
 USUAL_PATCH = 256
@@ -92,9 +93,14 @@ def check(
     settings = EngineSettings.from_environment()
     file = _found(model, ModelRegistry(settings.models))
     catalog = load_catalog(settings.catalog)
-    chosen = [catalog.recipe(recipe)] if recipe is not None else list(catalog.recipes.values())
+    from landloom.raster.geometries.exported import geometry_card  # noqa: PLC0415 - torch, slow
     from landloom.raster.models.load import load_model  # noqa: PLC0415 - torch, slow to import
 
+    card = geometry_card(file)
+    if card is not None:
+        _tell_geometries(file, card, catalog, recipe)
+        return
+    chosen = [catalog.recipe(recipe)] if recipe is not None else list(catalog.recipes.values())
     loaded = load_model(file, device, models=settings.models)
     typer.echo(f"{file.path}\nsha256           {file.sha256}")
     typer.echo(f"archive version  {loaded.version}")
@@ -110,6 +116,28 @@ def check(
     typer.echo(f"fits             {said if recipe is not None or fits else 'no recipe here'}")
     typer.echo(f"run by           {_runtime(loaded, fits)}")
     if recipe is not None and not fits:
+        raise typer.Exit(1)
+
+
+def _tell_geometries(
+    file: ModelFile, card: GeometryCard, catalog: Catalog, recipe: str | None
+) -> None:
+    """Say what a model that answers text prompts takes, and which recipes it fits."""
+    chosen = (
+        [catalog.geometry_recipe(recipe)] if recipe else list(catalog.geometry_recipes.values())
+    )
+    side = "any size" if card.side_yx is None else "{} x {} px".format(*card.side_yx)
+    typer.echo(f"{file.path}\nsha256           {file.sha256}")
+    typer.echo(f"archive version  {card.version}")
+    typer.echo(
+        f"model            answers text prompts of up to {card.tokens} tokens over images of"
+        f" {card.channels} channels, {side}"
+    )
+    fits = [each for each in chosen if len(each.features) == card.channels]
+    typer.echo(f"fits             {', '.join(each.name for each in fits) or 'no recipe here'}")
+    if recipe is not None and not fits:
+        wanted = len(chosen[0].features)
+        typer.echo(f"does not fit     {recipe} has {wanted} features")
         raise typer.Exit(1)
 
 

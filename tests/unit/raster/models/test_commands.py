@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.exported import Net, Tenth, exported
+from tests.engine.geometry_models import blob_finder
 from tests.engine.workflows import SAMPLES
 from typer.testing import CliRunner
 
@@ -77,3 +78,10 @@ class TestCheck:
     def test_refuses_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="no file"):
             told("check", str(tmp_path / "m.pt2"))
+
+    def test_knows_models_that_answer_text_prompts(self, tmp_path: Path) -> None:
+        file = blob_finder(tmp_path / "finder.pt2")
+        text = told("check", str(file.path))
+        assert "answers text prompts of up to 4 tokens over images of 3 channels, 16 x 16" in text
+        assert "SAM3_TEXT_GEOMETRY" in text
+        assert "fits" in told("check", str(file.path), "--recipe", "SAM3_TEXT_BBOX")
