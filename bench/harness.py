@@ -16,13 +16,14 @@ A benchmark is a script that names its variants and calls `main_or_variant`:
         main_or_variant(VARIANTS, main)
 
 `measure` starts the script again for each sample, as `python SCRIPT --variant NAME ARGUMENTS`.
-Wall and CPU seconds are those of the run alone; peak memory is that of the whole process since its
-start (VmHWM, which a child does not inherit, as `ru_maxrss` is), and with `tree=True` the greatest
+Wall and CPU seconds are those of the run alone; peak memory is that of the whole process while it
+runs (VmHWM, which a child does not inherit, as `ru_maxrss` is), and with `tree=True` the greatest
 sum over it and its children, sampled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -75,6 +76,8 @@ def main_or_variant(variants: Mapping[str, Prepare], main: Callable[[], Any]) ->
         sys.exit(main())
     name, *arguments = sys.argv[sys.argv.index("--variant") + 1 :]
     run = variants[name](*arguments)
+    with contextlib.suppress(OSError):  # where the kernel does not let us, getting ready counts too
+        Path("/proc/self/clear_refs").write_text("5")
     cpu, wall = _cpu_seconds(), time.perf_counter()
     fields = run()
     wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu

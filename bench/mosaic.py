@@ -54,6 +54,7 @@ WINDOW = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
 
 def prepare_ours(crs: str, workers: str = "2", catalog: str = "", name: str = "ours") -> Run:
     """Make a mosaic by the workflow's front door; a tiny one before makes the loops ready."""
+    from landloom.raster.memory import return_free_memory  # noqa: PLC0415
     from landloom.raster.settings import EngineSettings  # noqa: PLC0415 - not what is timed
     from landloom.raster.workflow import run  # noqa: PLC0415
     from landloom.wire.requests import BuildMosaics  # noqa: PLC0415
@@ -77,6 +78,7 @@ def prepare_ours(crs: str, workers: str = "2", catalog: str = "", name: str = "o
     if "NUMBA_CACHE_DIR" not in os.environ:
         corner = shapely.geometry.shape(whole).centroid.buffer(0.003)
         build(dict(shapely.geometry.mapping(corner)), out.with_name(f"{out.name}-tiny"))
+        return_free_memory()
     shutil.rmtree(out, ignore_errors=True)
     return lambda: build(whole, out)
 

@@ -37,10 +37,9 @@ from landloom.wire.enums import ResamplingMethod
 
 DEFAULT_SUBTILE = 1024
 
-STACK_BYTES = 48 * 2**20
-"""About so much a worker holds of source pixels at a time: ten scenes of uint16 over half a shard.
-
-Less would have blocks decoded twice, more is no faster."""
+STACK_BYTES = 24 * 2**20
+"""At most so much a worker holds of source pixels at a time: twelve scenes of uint16 over a quarter
+of a shard. More is no faster."""
 
 LEAST_PIECE = 256
 """Pixels a side below which a shard is not cut for the sake of memory."""

@@ -70,7 +70,7 @@ def decompress(data: Any, out: Pixels) -> None:
     imagecodecs.blosc_decode(data, numthreads=1, out=memoryview(out.reshape(-1).view(np.uint8)))
 
 
-def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
     """Return pixels as uint8: rounded, cut to 0 to 255, 0 where there is no value."""
     known = np.nan_to_num(np.rint(pixels), nan=0.0, posinf=255.0, neginf=0.0)
     clipped: NDArray[np.uint8] = np.clip(known, 0, 255).astype(np.uint8)
@@ -164,12 +164,14 @@ class ShardEncoder:
         whole = Window(cy * size, cx * size, (cy + 1) * size, (cx + 1) * size)
         inside = whole.clipped(self._extent)
         part = window.clipped(inside)
-        block, filled = self._waiting.pop(place, (None, 0))
-        if block is None:
-            block = np.full((size, size), FILLS[self._dtype], np.dtype(self._dtype))
-        target = part.shifted(-whole.y0, -whole.x0).slices()
-        values = plane[part.shifted(-window.y0, -window.x0).slices()]
-        block[target] = values if values.dtype == block.dtype else to_bytes(values)
+        values: Pixels = plane[part.shifted(-window.y0, -window.x0).slices()]
+        values = values if values.dtype == self._dtype else to_bytes(values)
+        begun = place in self._waiting
+        block, filled = (
+            self._waiting.pop(place) if begun else (self._begun(part == whole, values), 0)
+        )
+        if part != whole:
+            block[part.shifted(-whole.y0, -whole.x0).slices()] = values
         count = part.shape_yx[0] * part.shape_yx[1]
         self._missing_px -= count
         if filled + count < inside.shape_yx[0] * inside.shape_yx[1]:
@@ -181,6 +183,14 @@ class ShardEncoder:
         self._index[place] = self._offset, len(data)
         self._offset += len(data)
         yield data
+
+    def _begun(self, whole: bool, values: Pixels) -> Pixels:  # noqa: FBT001 - private
+        """Return a chunk without pixels yet, or one that is all there."""
+        if whole:
+            there: Pixels = np.ascontiguousarray(values)
+            return there
+        empty: Pixels = np.full((self._chunk, self._chunk), FILLS[self._dtype], values.dtype)
+        return empty
 
 
 def _empty(block: Pixels) -> bool:
