@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +13,7 @@ from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.mosaic import vectorize_mosaic
+from landloom.wire.progress import Stage
 from tests.engine.cubes import never, unheard
 
 
@@ -23,6 +25,7 @@ def vectors(
     epsg: int = 32633,
     tile_size: int | None = None,
     workers: int = 2,
+    warn: Callable[[Stage, str], None] = unheard,
     **config: object,
 ) -> gpd.GeoDataFrame:
     """Vectorize with a threshold of 0.5, and read the folder."""
@@ -35,6 +38,7 @@ def vectors(
             epsg,
             executor=executor,
             report=unheard,
+            warn=warn,
             cancelled=never,
             tile_size=tile_size,
         )

@@ -68,7 +68,7 @@ def predicted(source, model, output, executor, report=unheard, **more) -> CubeSt
 def polygons(source, output, executor, report=unheard, **config) -> gpd.GeoDataFrame:
     uri, _ = vectorize_mosaic(
         source, VectorizeConfig.parse(config, ["field"], 0.5), str(output), UTM,
-        executor=executor, report=report, cancelled=never,
+        executor=executor, report=report, warn=unheard, cancelled=never,
     )  # fmt: skip
     return gpd.read_parquet(uri)
 

@@ -117,6 +117,7 @@ def make_polygons(work: Work, origin: Origin, uri: str) -> Made:
         said["target_crs"],
         executor=work.executor,
         report=work.journal.report,
+        warn=work.journal.warn,
         cancelled=work.cancelled,
     )
     return Made(uri=made, count=count)

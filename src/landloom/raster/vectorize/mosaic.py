@@ -7,7 +7,7 @@ holds the same rows in the same order for any tile size and any number of worker
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ from landloom.raster.vectorize.shaping import simplified, split_all
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
 from landloom.raster.vectorize.tile import Seams, TilePolygons, polygonize_tile
 from landloom.raster.vectorize.tiles import write_tiles
+from landloom.wire.progress import Stage
 from vtiles.tippecanoe import find_tippecanoe
 
 TRACED_BEFORE = "Traced before this start"
@@ -74,7 +75,7 @@ def _traced(task: PolygonizeTask) -> list[TilePolygons]:
     ]
 
 
-def vectorize_mosaic(
+def vectorize_mosaic(  # noqa: PLR0913 - what a workflow has to say
     source: CubeStore,
     config: VectorizeConfig,
     output_uri: str,
@@ -82,6 +83,7 @@ def vectorize_mosaic(
     *,
     executor: Executor,
     report: Report,
+    warn: Callable[[Stage, str], None],
     cancelled: AskCancelled,
     tile_size: int | None = None,
 ) -> tuple[str, int]:
@@ -97,6 +99,7 @@ def vectorize_mosaic(
         target_crs: EPSG code of the polygons.
         executor: Runs the tiles.
         report: Is told how far it has come.
+        warn: Is told what the user should know.
         cancelled: Asked between tiles.
         tile_size: Pixels; None takes the usual. The result does not depend on it.
 
@@ -119,7 +122,7 @@ def vectorize_mosaic(
         _polygonize(source, config, size, spill, kept, executor, report, cancelled)
         if config.watershed:
             spill = stack.enter_context(
-                split_all(spill, source, config, writer.degrees, executor, report, cancelled)
+                split_all(spill, source, config, writer.degrees, executor, report, warn, cancelled)
             )
         parts = stack.enter_context(
             simplified(

@@ -6,7 +6,7 @@ So both are stages between the tiles and the parts, and each is passed over if n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from landloom.errors import Cancelled
 from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.journal import Report
 from landloom.raster.store.zarr import CubeStore
+from landloom.raster.vectorize import watershed
 from landloom.raster.vectorize.areas import pixel_metres
 from landloom.raster.vectorize.batch import Batch
 from landloom.raster.vectorize.config import VectorizeConfig
@@ -26,7 +27,7 @@ from landloom.raster.vectorize.project import Projection
 from landloom.raster.vectorize.refine import refined
 from landloom.raster.vectorize.shapes import Shapes
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
-from landloom.raster.vectorize.watershed import split_shapes
+from landloom.wire.progress import Stage
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,31 @@ def split_all(
     degrees: Projection,
     executor: Executor,
     report: Report,
+    warn: Callable[[Stage, str], None],
     cancelled: AskCancelled,
 ) -> Spill:
-    """Return a spill of the pieces of every area, and of the areas that have but one."""
+    """Return a spill of the pieces of every area, and of the areas that have but one.
+
+    It is warned of areas that are too large to be split.
+    """
     out = Spill(spill.shape_yx)
     run = partial(_split, source, config, middle_metres(source, degrees))
     stretches = spill.stretches()
-    for done, (stretch, found) in enumerate(executor.map(run, stretches, cancelled), start=1):
+    too_large = 0
+    for done, (stretch, (found, unsplit)) in enumerate(
+        executor.map(run, stretches, cancelled), start=1
+    ):
         for shapes, columns in found:
             out.add(stretch.layer, shapes, columns)
+        too_large += unsplit
         report("vectorize", "Splitting touching fields", done, len(stretches))
+    if too_large:
+        warn(
+            "vectorize",
+            f"Watershed left whole {too_large} of {spill.rows} areas: the box round each has more"
+            f" than {watershed.LARGEST_WINDOW} pixels. Raise the threshold, so that they fall"
+            " apart, or vectorize a smaller AOI.",
+        )
     return out
 
 
@@ -75,14 +91,15 @@ def _split(
     ground: NDArray[np.float64],
     stretch: Stretch,
     cancelled: AskCancelled,
-) -> list[tuple[Shapes, dict[str, NDArray[np.float64]]]]:
+) -> tuple[list[tuple[Shapes, dict[str, NDArray[np.float64]]]], int]:
+    """Return shapes with their columns, and how many areas are too large to be split."""
     if cancelled():
         raise Cancelled("The vectorization was cancelled.")
     if config.watershed is None:
         raise ValueError("nothing says how to split")
     feature, _ = config.thresholds[stretch.layer.feature_index]
     batch = stretch.read()
-    pieces, whole = split_shapes(
+    pieces, whole, too_large = watershed.split_shapes(
         batch.shapes,
         config.watershed,
         ground,
@@ -92,7 +109,7 @@ def _split(
         stats=config.stats,
     )
     rest = batch.taken(whole)
-    return [(rest.shapes, rest.columns), *((shapes, {}) for shapes in pieces)]
+    return [(rest.shapes, rest.columns), *((shapes, {}) for shapes in pieces)], too_large
 
 
 @contextmanager

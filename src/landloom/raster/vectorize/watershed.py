@@ -4,7 +4,7 @@ A surface over one whole area (metres to its edge, or the score) is flooded from
 Where two floods meet, the shallower summit is given up if it rises less than `depth` above the
 saddle; otherwise both stay and the area is split there. It is done on whole areas, so tiles leave
 no mark. Memory is some 60 bytes a pixel of the window round an area; areas whose window has more
-than LARGEST_WINDOW pixels are left whole.
+than LARGEST_WINDOW pixels are left whole, of which whoever splits is told.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split_shapes(
     feature: str,
     *,
     stats: bool,
-) -> tuple[list[Shapes], NDArray[np.int64]]:
+) -> tuple[list[Shapes], NDArray[np.int64], int]:
     """Split areas.
 
     Args:
@@ -48,14 +48,17 @@ def split_shapes(
         stats: Whether to take statistics of the pieces.
 
     Returns:
-        What was split, and the numbers of the shapes that stay as they are.
+        What was split, the numbers of the shapes that stay as they are, and how many of these
+        were not looked at, because their window is too large.
     """
     split: list[Shapes] = []
     whole: list[int] = []
+    too_large = 0
     for shape in range(len(shapes)):
         window = window_of(shapes, shape)
         if window.shape_yx[0] * window.shape_yx[1] > LARGEST_WINDOW:
             whole.append(shape)
+            too_large += 1
             continue
         mask = drawn(shapes, shape, window)
         scores = None
@@ -78,7 +81,7 @@ def split_shapes(
             origin_yx=(window.y0, window.x0),
         )
         split.append(found.closed)
-    return ([concatenated(split)] if split else []), np.array(whole, np.int64)
+    return ([concatenated(split)] if split else []), np.array(whole, np.int64), too_large
 
 
 def flood(mask: NDArray[np.uint8], surface: NDArray[np.float64], depth: float) -> NDArray[np.int32]:

@@ -105,6 +105,7 @@ def test_polygons_are_identical(here, failing, tmp_path):
             4326,
             executor=executor,
             report=unheard,
+            warn=unheard,
             cancelled=never,
         )
         return count, gpd.read_parquet(uri)

@@ -69,6 +69,7 @@ def vectors(
         epsg,
         executor=executor,
         report=unheard,
+        warn=unheard,
         cancelled=never,
         tile_size=tile_size,
     )
@@ -249,6 +250,7 @@ class TestRefusals:
                 4326,
                 executor=executor,
                 report=unheard,
+                warn=unheard,
                 cancelled=lambda: True,
             )
         assert not (tmp_path / "v.parquet").exists()

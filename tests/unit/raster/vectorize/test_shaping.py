@@ -21,6 +21,7 @@ from tests.engine.tolerances import (
 from tests.engine.vectors import field_scores, vectors
 
 from landloom.raster.store.zarr import CubeStore
+from landloom.raster.vectorize import watershed
 
 BANDS = ["ground", "field", "edge"]
 ALL = ("ground", "field", "edge")
@@ -221,3 +222,24 @@ class TestWatershed:
             touching, tmp_path / "2.parquet", watershed={"depth": 30}, **largest
         )
         assert len(split) == 2
+
+    def test_tells_of_areas_that_are_too_large_to_be_split(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        score = np.full((40, 90), 0.1, np.float32)
+        score[2:12, 2:12] = score[2:38, 20:80] = 0.9
+        source = cube(tmp_path / "p.zarr", score[None], bands=["field"])
+        monkeypatch.setattr(watershed, "LARGEST_WINDOW", 36 * 60 - 1)
+        warned: list[tuple[str, str]] = []
+        table = vectors(
+            source,
+            tmp_path / "v.parquet",
+            watershed=True,
+            warn=lambda stage, message: warned.append((stage, message)),
+        )
+        assert len(table) == 2
+        [(stage, message)] = warned
+        assert stage == "vectorize"
+        assert "1 of 2 areas" in message
+        monkeypatch.setattr(watershed, "LARGEST_WINDOW", 36 * 60)
+        vectors(source, tmp_path / "w.parquet", watershed=True, warn=pytest.fail)
