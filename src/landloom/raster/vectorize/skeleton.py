@@ -2,8 +2,9 @@
 
 An area is thinned to lines one pixel wide (Zhang and Suen, "A fast parallel algorithm for thinning
 digital patterns", 1984), and the lines between their ends and junctions become line strings through
-pixel centres. It is done on whole areas, so tiles leave no mark; memory is a byte a pixel of the
-window round the area (in a file beyond `drawing.LARGEST_IN_MEMORY`) and 8 bytes a pixel of it.
+pixel centres. It is done on whole areas, so tiles leave no mark; memory is two bytes a
+pixel of the window round the area, one to draw it (in a file beyond `drawing.LARGEST_IN_MEMORY`)
+and one to trace it (always in memory), and 8 bytes a pixel of the area itself.
 """
 
 from __future__ import annotations
