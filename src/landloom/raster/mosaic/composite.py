@@ -40,6 +40,7 @@ from landloom.raster.mosaic.rows import (
     shift_row,
     sort_rows,
     store_row,
+    take_row,
     wanted_row,
 )
 
@@ -121,10 +122,15 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
             i = count - 1 - turn if last else turn
             plane, bit = sources[i, BIT] // 8, np.uint8(1 << (sources[i, BIT] % 8))
             there = keep[plane, top + y, left : left + width]
+            grid = sources[i, GRID]
+            begin = _whole_row(sources[i], grids[grid], values[i], (top + y, left), width)
+            if begin >= 0 and not (last or counted):
+                missing = pixels.dtype.type(values[i, MISSING])
+                take_row(pixels[begin:], missing, there, bit, worst, known, ordered[i])
+                continue
             if not wanted_row(there, bit, known, last and not counted, good):
                 ordered[i, :] = worst
                 continue
-            grid = sources[i, GRID]
             if grids[grid, ALIGNED]:
                 _aligned_row(pixels, sources[i], grids[grid], (top + y, left), good, ordered[i])
             else:
@@ -279,6 +285,29 @@ def _locate(
         method, columns, rows, at, full, part,
         places[0][number], places[1][number], places[2][number], places[3][number],
     )  # fmt: skip
+
+
+@kernel
+def _whole_row(
+    source: NDArray[np.int64],
+    grid: NDArray[np.int64],
+    values: NDArray[np.float64],
+    at: tuple[int, int],
+    width: int,
+) -> int:
+    """Return where a row begins among the pixels if all of it is there for plain taking, else -1.
+
+    It is on the output's lattice, lies wholly in what was read, and has a value for missing pixels
+    and no offset.
+    """
+    row, first = at[0] - source[SHIFT_Y], at[1] - source[SHIFT_X]
+    inside = (
+        (row >= 0) & (row < grid[PART_HEIGHT]) & (first >= 0) & (first + width <= grid[PART_WIDTH])
+    )
+    plain = (values[OFFSET] == 0) & (values[MISSING] == values[MISSING])
+    if grid[ALIGNED] and inside and plain:
+        return int(source[BASE] + row * grid[PART_WIDTH] + first)
+    return -1
 
 
 @kernel

@@ -8,16 +8,14 @@ dataset's own resolution.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Buffer, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import obstore
@@ -31,6 +29,14 @@ from landloom.raster.mosaic import gdal
 from landloom.raster.mosaic.blocks import Block, BlockCache
 from landloom.raster.mosaic.decode import copy_part
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
+from landloom.raster.mosaic.stored import (
+    BlockPiece,
+    Fetched,
+    Scratch,
+    StoredBlocks,
+    fetch_blocks,
+    pieces_of,
+)
 from landloom.raster.mosaic.tiff import TiffLayout, UnsupportedTiff, parse_tiff
 from landloom.raster.store import objects
 
@@ -49,28 +55,6 @@ WHOLE_BAND = -1
 
 REMOTE_READERS = 32
 """Parts that are fetched at a time from remote stores, over all workers."""
-
-type Fetched = Mapping[int, Buffer]
-"""Blocks as they are stored, by number."""
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """What a part takes of a block."""
-
-    number: int
-    corner_yx: tuple[int, int]
-    """Its first pixel in the block."""
-    target: tuple[slice, slice]
-    """Its place in the part."""
-    share: float
-    """How much of the block's pixels that is; below 1, neighbouring parts or other bands take of it
-    too."""
-
-    @property
-    def shared(self) -> bool:
-        """Return whether the block is kept for others."""
-        return self.share < 1
 
 
 class Coming:
@@ -103,7 +87,7 @@ class RasterReader:
         self._cache = BlockCache(cache_bytes)
         self._pool = ThreadPoolExecutor(REMOTE_READERS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
-        self._scratch = _Scratch()
+        self._scratch = Scratch()
         self._free: list[NDArray[np.uint8]] = []
 
     @contextmanager
@@ -189,8 +173,8 @@ class RasterReader:
         if raster.layout is None:
             out[:] = self._gdal_pixels(part)
             return
-        pieces = _pieces(raster.layout, part)
-        with _Blocks(raster.href, raster.layout, self._scratch, fetched) as blocks:
+        pieces = pieces_of(raster.layout, part)
+        with StoredBlocks(raster.href, raster.layout, self._scratch, fetched) as blocks:
             blocks.fetch([piece.number for piece in pieces if not self._known(raster, piece)])
             for piece in pieces:
                 if not piece.shared:
@@ -209,15 +193,15 @@ class RasterReader:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.forget()
 
-    def _known(self, raster: Raster, piece: _Piece) -> bool:
+    def _known(self, raster: Raster, piece: BlockPiece) -> bool:
         return piece.shared and self._cache.holds((raster.href, piece.number))
 
     def _fetch_part(self, part: Part, layout: TiffLayout) -> Fetched:
-        wanted = [piece for piece in _pieces(layout, part) if not self._known(part.raster, piece)]
-        return _fetch_blocks(part.raster.href, layout, [piece.number for piece in wanted])
+        wanted = [piece for piece in pieces_of(layout, part) if not self._known(part.raster, piece)]
+        return fetch_blocks(part.raster.href, layout, [piece.number for piece in wanted])
 
     def _fill_shared(
-        self, part: Part, pieces: Sequence[_Piece], blocks: _Blocks, out: NDArray[Any]
+        self, part: Part, pieces: Sequence[BlockPiece], blocks: StoredBlocks, out: NDArray[Any]
     ) -> None:
         def load(places: list[int]) -> list[Block]:
             return [blocks.decode(pieces[place].number) for place in places]
@@ -241,130 +225,6 @@ class RasterReader:
             [(part.raster.href, WHOLE_BAND, part.band)], lambda _: [gdal.read_part(whole)]
         )
         return band[part.window.slices()]
-
-
-class _Scratch(threading.local):
-    """A thread's buffers for one block: as it is stored, and inflated.
-
-    They are kept, because fresh pages for each block cost as much as undoing the predictor.
-    """
-
-    def __init__(self) -> None:
-        self._stored = memoryview(bytearray())
-        self._inflated = np.empty(0, np.uint8)
-
-    def stored(self, length: int) -> memoryview:
-        if len(self._stored) < length:
-            self._stored = memoryview(bytearray(2 * length))
-        return self._stored[:length]
-
-    def inflated(self, length: int) -> NDArray[np.uint8]:
-        if len(self._inflated) < length:
-            self._inflated = np.empty(length, np.uint8)
-        return self._inflated
-
-
-class _Blocks:
-    """The blocks of one file while a part of it is read."""
-
-    def __init__(self, href: str, layout: TiffLayout, scratch: _Scratch, fetched: Fetched) -> None:
-        self.layout = layout
-        self._href = href
-        self._scratch = scratch
-        self._fetched = dict(fetched)
-        self._path = objects.local_path(href)
-        self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-    def fetch(self, numbers: Sequence[int]) -> None:
-        """Fetch those remote blocks that were not fetched ahead."""
-        missing = [number for number in numbers if number not in self._fetched]
-        if self._path is None:
-            self._fetched |= _fetch_blocks(self._href, self.layout, missing)
-
-    def place(self, piece: _Piece, band: int, out: NDArray[Any]) -> None:
-        """Decode one band of a piece into `out`."""
-        if not self.layout.counts[piece.number]:
-            out[:] = self.layout.nodata or 0
-            return
-        inflated = self._scratch.inflated(self.layout.block_bytes)
-        self.layout.place(self._stored(piece.number), inflated, band, piece.corner_yx, out)
-
-    def decode(self, number: int) -> Block:
-        """Return a whole block, (row, column * samples), to be kept."""
-        layout = self.layout
-        if not layout.counts[number]:
-            height, width = layout.block_yx
-            return np.full((height, width * layout.interleaved), layout.nodata or 0, layout.dtype)
-        return layout.decode(self._stored(number), self._scratch.inflated(layout.block_bytes))
-
-    def _stored(self, number: int) -> Buffer:
-        """Return a block's bytes; those of a local file only until the next call."""
-        length = int(self.layout.counts[number])
-        if self._path is None:
-            if number not in self._fetched:
-                self.fetch([number])
-            return self._fetched[number]
-        stored = self._scratch.stored(length)
-        if os.preadv(self._descriptor, [stored], int(self.layout.offsets[number])) != length:
-            raise ValueError("the file is cut off")
-        return stored
-
-
-def _pieces(layout: TiffLayout, part: Part) -> list[_Piece]:
-    """Return what a part takes of which blocks, row by row."""
-    (size_y, size_x), window = layout.block_yx, part.window
-    pieces = []
-    for by in range(window.y0 // size_y, -(-window.y1 // size_y)):
-        for bx in range(window.x0 // size_x, -(-window.x1 // size_x)):
-            whole = Window(by * size_y, bx * size_x, (by + 1) * size_y, (bx + 1) * size_x)
-            taken = whole.clipped(window)
-            inside = whole.clipped(part.raster.extent)
-            pieces.append(
-                _Piece(
-                    layout.number(part.band, by, bx),
-                    (taken.y0 - whole.y0, taken.x0 - whole.x0),
-                    taken.shifted(-window.y0, -window.x0).slices(),
-                    _area(taken) / _area(inside) / layout.interleaved,
-                )
-            )
-    return pieces
-
-
-def _area(window: Window) -> int:
-    height, width = window.shape_yx
-    return height * width
-
-
-def _fetch_blocks(href: str, layout: TiffLayout, numbers: Sequence[int]) -> dict[int, Buffer]:
-    """Fetch blocks from a remote store.
-
-    Raises:
-        ValueError: The file ends before a block does.
-    """
-    written = [number for number in numbers if layout.counts[number]]
-    if not written:
-        return {}
-    location = objects.resolve(href)
-    lengths = [int(layout.counts[number]) for number in written]
-    buffers = obstore.get_ranges(
-        location.store,
-        location.path,
-        starts=[int(layout.offsets[number]) for number in written],
-        lengths=lengths,
-    )
-    found: list[Buffer] = [memoryview(buffer) for buffer in buffers]
-    if any(len(memoryview(data)) != length for data, length in zip(found, lengths, strict=True)):
-        raise ValueError("the file is cut off")
-    return dict(zip(written, found, strict=True))
 
 
 def _open(href: str) -> Raster:

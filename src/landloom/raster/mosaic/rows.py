@@ -66,6 +66,37 @@ def copy_row(
 
 
 @kernel
+def take_row(
+    part: NDArray[Any],
+    missing: Any,
+    keep: NDArray[np.uint8],
+    bit: np.uint8,
+    worst: Any,
+    known: NDArray[np.uint16],
+    row: NDArray[Any],
+) -> None:
+    """Take a row that lies wholly in a source on the output's lattice, in one pass.
+
+    It does at once what `wanted_row`, `copy_row`, `drop_missing` and `settle_row` do one by one.
+
+    Args:
+        part: The source's pixels, from the row's first on.
+        missing: Value of pixels without data, of the type of `part`.
+        keep: Bits of the sources that may be looked at, (x).
+        bit: This source's.
+        worst: What is stored where there is no value.
+        known: Counts values, (x).
+        row: Filled, (x).
+    """
+    source = part[: len(row)]
+    for x in range(len(row)):
+        value, wanted = source[x], keep[x] & bit
+        there = (wanted != 0) & (value != missing) & (value == value)  # noqa: PLR0124 - NaN
+        row[x] = value if there else worst
+        known[x] = np.uint16(known[x] + np.uint16(there))
+
+
+@kernel
 def drop_missing(missing: float, good: NDArray[np.uint8], row: NDArray[Any]) -> None:
     """Clear `good` where `row` holds the value of pixels without data, or NaN."""
     if missing == missing:  # noqa: PLR0124 - NaN

@@ -186,11 +186,14 @@ class ShardEncoder:
 
     def _begun(self, whole: bool, values: Pixels) -> Pixels:  # noqa: FBT001 - private
         """Return a chunk without pixels yet, or one that is all there."""
-        if whole:
-            there: Pixels = np.ascontiguousarray(values)
-            return there
-        empty: Pixels = np.full((self._chunk, self._chunk), FILLS[self._dtype], values.dtype)
-        return empty
+        size = (self._chunk, self._chunk)
+        block: Any = (
+            np.ascontiguousarray(values)
+            if whole
+            else np.full(size, FILLS[self._dtype], values.dtype)
+        )
+        begun: Pixels = block
+        return begun
 
 
 def _empty(block: Pixels) -> bool:
