@@ -185,7 +185,8 @@ VARIANTS = {
 def polygonize_agrees() -> bool:
     """Hold tiles with merged seams against the untiled array and against both peers, byte by byte.
 
-    Every polygon is normalized first: rings start elsewhere in each library.
+    Every polygon is normalized first: rings start elsewhere in each library. It is done on four
+    tiles, of which some 33,000 polygons come: GDAL's take longer to compare than to make.
     """
     import contourrs  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415
@@ -197,7 +198,7 @@ def polygonize_agrees() -> bool:
     from landloom.raster.vectorize.tile import Seams, polygonize_tile  # noqa: PLC0415
     from landloom.raster.vectorize.wkb import POLYGON, encode  # noqa: PLC0415
 
-    values = labels()
+    values = np.ascontiguousarray(labels()[: 2 * TILE, : 2 * TILE])
 
     def normal(found: Any) -> set[bytes]:
         return set(shapely.to_wkb(shapely.normalize(shapely.from_wkb(np.array(found, object)))))
@@ -209,7 +210,7 @@ def polygonize_agrees() -> bool:
     merger, pieces = SeamMerger(), []
     for tile in tiles(values.shape, TILE):
         window = tile.window
-        seams = Seams(window.y0 > 0, window.y1 < SIDE, window.x0 > 0, window.x1 < SIDE)
+        seams = Seams(window.y0 > 0, window.y1 < 2 * TILE, window.x0 > 0, window.x1 < 2 * TILE)
         part = np.ascontiguousarray(values[window.slices()])
         found = polygonize_tile(part, origin_yx=(window.y0, window.x0), seams=seams)
         pieces += encoded(found.closed)

@@ -32,6 +32,9 @@ COMPRESSION = "snappy"
 
 BBOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
 
+REPEATED = ["time", "label"]
+"""Columns of few values, which are worth a dictionary."""
+
 BBOX_TYPE = pa.struct([(name, pa.float64()) for name in BBOX_FIELDS])
 
 
@@ -75,7 +78,11 @@ class GeoParquetFolder:
         with tempfile.TemporaryDirectory(prefix="landloom-part-") as folder:
             path = Path(folder) / "part.parquet"
             with pq.ParquetWriter(
-                path, schema, compression=COMPRESSION, use_dictionary=["time", "label"]
+                path,
+                schema,
+                compression=COMPRESSION,
+                use_dictionary=REPEATED,
+                write_statistics=self._compared(),
             ) as writer:
                 for columns in row_groups:
                     writer.write_table(pa.table(dict(columns), schema=schema))
@@ -100,6 +107,11 @@ class GeoParquetFolder:
                     f"Cannot delete {uri}, a left-over of an earlier run: {error}",
                     suggestion="Delete it by hand, or choose another output.",
                 ) from error
+
+    def _compared(self) -> list[str]:
+        """Return the columns a reader can skip row groups by: not the geometries' bytes."""
+        leaves = [f"bbox.{name}" for name in BBOX_FIELDS]
+        return ["time", "label", *leaves, *(name for name, _ in self.further)]
 
     def _upload(self, path: Path, name: str) -> None:
         location = objects.resolve(self.uri).joined(name)

@@ -32,9 +32,17 @@ class Batch:
 
         No two shapes of a raster share it; where rows are no such shapes, `further_keys` decide.
         """
-        first = self.shapes.first_vertices()
-        least_last = [self.columns[key] for key in reversed(further_keys)]
-        return np.lexsort((*least_last, first[:, 1], first[:, 0], self.places))
+        order = np.argsort(self.places)
+        places = self.places[order]
+        same = places[1:] == places[:-1]
+        if not same.any():
+            return order
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        rows = order[tied]
+        first = self.shapes.first_vertices()[rows]
+        least_last = [self.columns[key][rows] for key in reversed(further_keys)]
+        order[tied] = rows[np.lexsort((*least_last, first[:, 1], first[:, 0], places[tied]))]
+        return order
 
     def names(self) -> NDArray[np.int32]:
         """Return (rows, 2): y, x of a corner that no other shape of the layer is named by."""

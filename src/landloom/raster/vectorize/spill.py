@@ -27,7 +27,7 @@ STRETCH_ROWS = 8_192
 
 STRETCH_CORNERS = 1_000_000
 
-SMALLEST_PART_ROWS, LARGEST_PART_ROWS, USUAL_PARTS = 16_384, 524_288, 64
+SMALLEST_PART_ROWS, LARGEST_PART_ROWS, USUAL_PARTS = 32_768, 524_288, 64
 """A part file has a USUAL_PARTS-th of all rows, within these bounds."""
 
 
@@ -109,12 +109,11 @@ class Spill:
         if shapes.statistics is not None:
             columns |= shapes.statistics.columns()
         batch = Batch(shapes, self._places(shapes), columns)
-        cells = cell_of(batch.places)
-        order = np.argsort(cells, kind="stable")
-        edges = np.flatnonzero(np.diff(cells[order])) + 1
-        for chunk in np.split(order, edges):
-            cell = int(cells[chunk[0]])
-            self._append(cell, layer, batch if not len(edges) else batch.taken(chunk))
+        order = batch.order(self.further_keys)
+        cells = cell_of(batch.places[order])  # in runs, as places along the curve are
+        edges = np.flatnonzero(np.diff(cells)) + 1
+        for chunk, cell in zip(np.split(order, edges), cells[np.append(0, edges)], strict=True):
+            self._append(int(cell), layer, batch.taken(chunk))
 
     def parts(self) -> list[list[Stretch]]:
         """Return what goes into each part file: stretches along the curve."""
@@ -137,6 +136,8 @@ class Spill:
     def read(self, records: Sequence[Record]) -> Batch:
         """Return what lies in some records, sorted along the curve."""
         batch = joined_batches([self._read_one(record) for record in records])
+        if len(records) == 1:
+            return batch  # it was sorted before it was written
         return batch.taken(batch.order(self.further_keys))
 
     def _neighbours(self) -> list[list[int]]:
