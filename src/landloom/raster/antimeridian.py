@@ -105,9 +105,13 @@ def _lines(geometry: BaseGeometry) -> list[Any]:
 
 
 def _straightened(geometry: BaseGeometry) -> BaseGeometry:
-    """Return the areas of a geometry with rings that go on beyond 180 degrees, not back."""
-    areas = []
+    """Return the areas or lines of a geometry so that they go on beyond 180 degrees, not back."""
+    areas: list[BaseGeometry] = []
     for part in shapely.get_parts(geometry):
+        if isinstance(part, shapely.LineString):
+            xy = shapely.get_coordinates(part)
+            areas.append(shapely.LineString(np.unwrap(xy, period=TURN, axis=0)))
+            continue
         rings: list[NDArray[np.float64]] = []
         for ring in shapely.get_rings(part):
             xy = shapely.get_coordinates(ring)

@@ -45,7 +45,7 @@ class GeoParquetFolder:
     uri: str
     crs: CRS
     geometry_type: str
-    """`Polygon`, `MultiPolygon` or `LineString`."""
+    """`Polygon`, `MultiPolygon` or `LineString`; empty where it is not known before."""
     further: tuple[tuple[str, pa.DataType], ...] = ()
     """Names and types of columns after bbox."""
     metadata: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def geo_metadata(crs: CRS, geometry_type: str) -> dict[str, Any]:
         "columns": {
             "geometry": {
                 "encoding": "WKB",
-                "geometry_types": [geometry_type],
+                "geometry_types": [geometry_type] if geometry_type else [],
                 "crs": crs.to_json_dict(),
                 "orientation": "counterclockwise",
                 "edges": "planar",

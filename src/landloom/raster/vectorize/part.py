@@ -58,10 +58,11 @@ class PartWriter:
     @classmethod
     def of(cls, source: CubeStore, config: VectorizeConfig, crs: CRS, uri: str) -> Self:
         """Make the writer of a vectorization."""
-        multipart = config.connectivity != 4  # noqa: PLR2004
+        crosses = Projection(source.geobox, crs).crosses_antimeridian
+        multipart = config.connectivity != 4 or crosses  # noqa: PLR2004
         kind = "MultiPolygon" if multipart else "Polygon"
         if config.medial_skeletonize:
-            kind = "LineString"
+            kind = "" if crosses else "LineString"  # lines that are cut become several
         further = (STATISTICS if config.stats else ()) + (fiboa.COLUMNS if config.fiboa else ())
         return cls(
             source,

@@ -14,11 +14,13 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 
 from landloom.errors import InvalidInput
+from landloom.raster.antimeridian import HALF_TURN, mended
 from landloom.raster.grid import lattice_origin
 from landloom.raster.kernel import kernel
 from landloom.raster.vectorize.shapes import Shapes, bounds_of
@@ -35,6 +37,11 @@ PROBES = 5
 
 JUMP_DEGREES = 90.0
 """Neighbouring nodes further apart than this lie on both sides of the antimeridian or a pole."""
+
+
+ACROSS = 17
+"""Points a side of the raster that tell whether longitude jumps in it; its corners are among them,
+and a meridian that enters a raster between two corners passes between points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ class Projection:
         """
         xy = self.coordinates(shapes.vertices, 0.5 if lines else 1.0)
         kind = LINESTRING if lines else MULTIPOLYGON if self.multipart else POLYGON
-        return Geometries(encode(shapes, xy, kind), bounds_of(xy, shapes.vertex_starts()))
+        found = Geometries(encode(shapes, xy, kind), bounds_of(xy, shapes.vertex_starts()))
+        return _cut(found, kind) if self.crs.is_geographic else found
 
     def coordinates(self, lattice: NDArray[np.int32], unit: float = 1.0) -> NDArray[np.float64]:
         """Return (n, 2) x, y of points; they follow from the place in the lattice, not the AOI.
@@ -103,6 +111,16 @@ class Projection:
             return np.array(lattice_origin(self.geobox), float)
         except InvalidInput:
             return np.zeros(2)
+
+    @cached_property
+    def crosses_antimeridian(self) -> bool:
+        """Whether longitudes of the raster jump, so that some geometries are cut in two."""
+        height, width = (int(side) for side in self.geobox.shape)
+        rows, columns = np.meshgrid(
+            np.linspace(0, height, ACROSS), np.linspace(0, width, ACROSS), indexing="ij"
+        )
+        places = np.stack([rows.ravel(), columns.ravel()], axis=1) + self.origin
+        return self._jumps(self._exact(places).reshape(ACROSS, ACROSS, 2))
 
     @cached_property
     def _on_lattice(self) -> bool:
@@ -171,6 +189,26 @@ class Projection:
             return False
         steps = [np.abs(np.diff(nodes[..., 0], axis=axis)) for axis in (0, 1)]
         return max(float(step.max()) for step in steps) > JUMP_DEGREES
+
+
+def _cut(found: Geometries, kind: int) -> Geometries:
+    """Cut geometries at the antimeridian where longitude jumps.
+
+    Their boxes reach round the Earth: readers that filter by them find them on both sides.
+    """
+    jumping = np.flatnonzero(found.bounds[:, 2] - found.bounds[:, 0] > HALF_TURN)
+    if not len(jumping):
+        return found
+    rows, bounds = found.wkb.to_pylist(), found.bounds.copy()
+    for row in jumping:
+        parts = shapely.get_parts(mended(shapely.from_wkb(rows[row])))
+        # A shape that only touches the antimeridian leaves a point or line on its other side.
+        parts = parts[shapely.get_dimensions(parts) == (1 if kind == LINESTRING else 2)]
+        several = shapely.MultiLineString if kind == LINESTRING else shapely.MultiPolygon
+        whole = parts[0] if len(parts) == 1 and kind != MULTIPOLYGON else several(list(parts))
+        rows[row] = shapely.to_wkb(shapely.orient_polygons(whole), byte_order=1)
+        bounds[row] = whole.bounds
+    return Geometries(pa.array(rows, pa.binary()), bounds)
 
 
 _AROUND = np.array([-1.5, -0.5, 0.5, 1.5])
