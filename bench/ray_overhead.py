@@ -56,7 +56,8 @@ def prepare_mosaic(executor: str) -> Run:
     started = time.perf_counter()
     assert chosen.workers == WORKERS  # joins, or starts, the cluster
     init = time.perf_counter() - started
-    _build(scenes, chosen, WARM_SIDE, OUT / f"{executor}-warm.zarr")
+    # In quarters, so that it is work for every worker.
+    _build(scenes, chosen, WARM_SIDE, OUT / f"{executor}-warm.zarr", WARM_SIDE // 4)
 
     def build() -> dict[str, Any]:
         store = _build(scenes, chosen, SIDE, OUT / f"{executor}.zarr")
@@ -102,10 +103,10 @@ def _nothing(_task: int, _cancelled: Callable[[], bool]) -> None:
     pass
 
 
-def _build(scenes: Path, executor: Any, side: int, out: Path) -> str:
+def _build(scenes: Path, executor: Any, side: int, out: Path, shard: int = 2048) -> str:
     from landloom.raster.aoi import read_aoi  # noqa: PLC0415
     from landloom.raster.catalog import load_catalog  # noqa: PLC0415
-    from landloom.raster.mosaic.build import build_mosaic  # noqa: PLC0415
+    from landloom.raster.mosaic.build import Sizes, build_mosaic  # noqa: PLC0415
     from landloom.raster.mosaic.plan import plan_mosaic  # noqa: PLC0415
 
     shutil.rmtree(out, ignore_errors=True)
@@ -114,7 +115,7 @@ def _build(scenes: Path, executor: Any, side: int, out: Path) -> str:
     window = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
     made = build_mosaic(
         lambda: plan_mosaic([dataset], row, *window, 32633), str(out), executor,
-        lambda *_: None, bool, key="bench",
+        lambda *_: None, bool, key="bench", sizes=Sizes(shard),
     )  # fmt: skip
     return made.location
 
