@@ -46,7 +46,7 @@ ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.2
 """Between attempts; it doubles. The store below has retries of its own for HTTP errors."""
 
-DEFAULT_CACHE_BYTES = 192 * 2**20
+DEFAULT_CACHE_BYTES = 144 * 2**20
 MAX_HEADERS = 4096
 """Headers kept: some ten kilobytes each."""
 
