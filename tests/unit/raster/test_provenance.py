@@ -271,7 +271,7 @@ class TestRerun:
 
 
 @pytest.fixture(scope="module")
-def derived(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineSettings, list[str]]:
+def derived(tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineSettings, list[str]]:
     settings = engine(tmp_path_factory.mktemp("derived"), cache=None)
     two_years = mosaic(start="2020-01-01", overviews=True)
     store = do(two_years, settings, "mosaic")[0].mosaics[0].location
