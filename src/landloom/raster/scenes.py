@@ -103,7 +103,9 @@ def search_scenes(
     A scene stays if its day of year lies in the season of its own latitude and its cloud cover is
     below the dataset's limit. Of the scenes of one MGRS tile at most `max_scenes` stay, the least
     cloudy first, so the choice knows nothing of output tiles. Where a median is taken, of several
-    processings of one acquisition the newest stays.
+    processings of one acquisition the newest stays, of those with every band if there is one.
+
+    A scene that lacks a band counts with the bands it has.
 
     Args:
         dataset: What to look for, and where.
@@ -114,7 +116,8 @@ def search_scenes(
             sentence in the table's `skipped`.
 
     Raises:
-        CatalogProblem: An item lacks an asset that the dataset needs, and may not be left out.
+        CatalogProblem: An item lacks its mask or all its bands, or all items lack one band, and
+            `on_error` is "raise".
         InvalidInput: The dataset's query cannot compare what an item says.
         Unavailable: The STAC API fails after all retries.
         StoreProblem: A static catalogue or a table cannot be read.
@@ -142,6 +145,8 @@ def search_scenes(
     # Drawn over one another, the newest processing is on top anyway; a median would count both.
     single = clear if dataset.reducer == "last" else _newest_processing(clear)
     chosen = _capped(single, dataset.max_scenes)
+    if on_error == "raise":
+        _check_bands(dataset, chosen)
     return SceneTable(
         dataset=dataset.name,
         start=low,
@@ -191,9 +196,26 @@ def _in_season(scene: Scene, dataset: Dataset) -> bool:
 def _newest_processing(scenes: Iterable[Scene]) -> list[Scene]:
     """Keep one scene per tile and second: ids of later processings sort last."""
     newest: dict[tuple[str, datetime], Scene] = {}
-    for scene in sorted(scenes, key=_by_time):
+    for scene in sorted(scenes, key=lambda each: (each.whole, *_by_time(each))):
         newest[scene.tile, scene.acquired.replace(microsecond=0)] = scene
     return list(newest.values())
+
+
+def _check_bands(dataset: Dataset, scenes: Sequence[Scene]) -> None:
+    """Refuse a band that would stay empty although there are scenes: its names must be wrong.
+
+    Raises:
+        CatalogProblem: No scene has an asset for a band.
+    """
+    for number, band in enumerate(dataset.bands):
+        if scenes and all(scene.bands[number] is None for scene in scenes):
+            wanted = f"{' or '.join(band.names)}{f' with {band.band + 1} bands' * (band.band > 0)}"
+            raise CatalogProblem(
+                f"No item of {dataset.name} has an asset {wanted}, of which {band.label} is made:"
+                f" there are {len(scenes)}, {scenes[0].id} the first.",
+                suggestion="Correct the names in the catalogue's entry of the dataset, or pass"
+                " on_error='skip': the band stays empty then.",
+            )
 
 
 def _capped(scenes: Sequence[Scene], max_scenes: int) -> list[Scene]:

@@ -252,6 +252,54 @@ class TestScenesThatDiffer:
         assert store.attributes["landloom:valid_fraction"] == 1
         assert any("Left out: The item lacking" in event[1] for event in build.told)
 
+    def test_a_scene_without_a_band_counts_with_the_others(self, build, tmp_path):
+        paths = [utm(tmp_path, name, 32633, 13, 48) for name in ("a", "b", "c")]
+        with rasterio.open(paths[1], "r+") as file:
+            file.write(file.read(1) // 2, 1)
+        items = [item(path) for path in paths]
+        for each, path in zip(items[:2], paths[:2], strict=True):
+            each["assets"]["w"] = {"href": str(path), "type": "image/tiff"}
+        two = (Band("v", ("v",)), Band("w", ("w",)))
+        what = one_band(build.items(*items), bands=two, count_band="N_VALID_PIXELS")
+        store = build(what, shapely.box(12.999, 47.999, 13.001, 48.001))
+        v, w, counts = all_pixels(store)
+        first, second, third = (warped(path, store) for path in paths)
+        assert np.array_equal(v, np.median([first, second, third], axis=0))
+        assert np.array_equal(w, np.mean([first, second], axis=0))
+        assert np.unique(counts) == [2]  # scenes with a value in every band
+        assert store.attributes["landloom:missing_bands"] == {"sample:w": 1}
+        assert store.attributes["landloom:skipped_rasters"] == 0
+        assert ("search", "1 scenes have no band sample:w: it lacks their values") in build.told
+
+    def test_an_image_that_says_it_has_fewer_bands_counts_with_those(self, build, tmp_path):
+        plain = utm(tmp_path, "plain", 32633, 13, 48)
+        with rasterio.open(plain) as file:
+            pixels, profile = file.read(1), file.profile
+        items = []
+        for day, bands in ((1, 3), (2, 2)):
+            path = tmp_path / f"of_{bands}.tif"
+            with rasterio.open(path, "w", **{**profile, "count": bands}) as file:
+                for band in range(bands):
+                    file.write(pixels + 100 * bands + band, band + 1)
+            image = item(path, when=f"2023-06-{day:02d}T00:00:00Z")
+            image["assets"]["v"]["eo:bands"] = [{"name": f"b{band}"} for band in range(bands)]
+            items.append(image)
+        two = (Band("red", ("v",)), Band("nir", ("v",), 2))
+        what = one_band(build.items(*items), bands=two, reducer="last")
+        store = build(what, shapely.box(12.999, 47.999, 13.001, 48.001))
+        shown = warped(plain, store)
+        assert np.array_equal(all_pixels(store), [shown + 200, shown + 302])
+
+    def test_a_band_that_no_scene_has_is_an_error_or_stays_empty(self, build, tmp_path):
+        two = (Band("v", ("v",)), Band("w", ("wrong",)))
+        what = one_band(build.items(item(utm(tmp_path, "a", 32633, 13, 48))), bands=two)
+        place = shapely.box(12.999, 47.999, 13.001, 48.001)
+        with pytest.raises(CatalogProblem, match="has an asset wrong, of which w is made"):
+            build(what, place)
+        store = build(what, place, on_error="skip")
+        assert np.isfinite(all_pixels(store)[0]).all()
+        assert np.isnan(all_pixels(store)[1]).all()
+
     def test_old_and_new_processing_are_on_one_scale(self, build, tmp_path):
         old = utm(tmp_path, "old", 32633, 13, 48)
         with rasterio.open(old) as file:

@@ -42,6 +42,9 @@ SKIPPED = "landloom:skipped_rasters"
 SKIPPED_NAMES = "landloom:skipped"
 """Attribute with a sentence for each of the first of them."""
 
+MISSING_BANDS = "landloom:missing_bands"
+"""Attribute with how many scenes lack a band, by its label, where any does."""
+
 LEFT_OUT = "Left out: "
 """How a warning begins that names one of them."""
 
@@ -265,6 +268,8 @@ def _report_scenes(plan: MosaicPlan, report: Report, tell: Callable[[Stage, str]
                     f"No scenes of {table.dataset}, {span}: its bands stay empty"
                     f" ({table.found} in season before clouds)",
                 )
+    for label, count in plan.missing_bands.items():
+        tell("search", f"{count} scenes have no band {label}: it lacks their values")
 
 
 def _create(plan: MosaicPlan, uri: str, sizes: Sizes) -> CubeStore:
@@ -274,6 +279,8 @@ def _create(plan: MosaicPlan, uri: str, sizes: Sizes) -> CubeStore:
         "landloom:scenes": plan.scenes,
         "landloom:scenes_sha256": hashlib.sha256(document.encode()).hexdigest(),
     }
+    if plan.missing_bands:
+        attributes[MISSING_BANDS] = plan.missing_bands
     return CubeStore.create(
         uri,
         geobox=plan.geobox,

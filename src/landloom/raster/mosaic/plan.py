@@ -8,6 +8,7 @@ a workflow that is started again, or a rerun, reads it and never searches.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,17 @@ class MosaicPlan:
             for table in step:
                 counts[table.dataset] = counts.get(table.dataset, 0) + len(table)
         return counts
+
+    @property
+    def missing_bands(self) -> dict[str, int]:
+        """How many scenes lack a band, by its label in the store; bands that none lacks aside."""
+        counts: Counter[str] = Counter()
+        for step in self.tables:
+            for dataset, table in zip(self.datasets, step, strict=True):
+                for scene in table.scenes:
+                    pairs = zip(dataset.labels, scene.bands, strict=False)  # the count band aside
+                    counts.update(label for label, asset in pairs if asset is None)
+        return dict(counts)
 
     @property
     def labels(self) -> list[str]:
@@ -98,7 +110,7 @@ def plan_mosaic(
 
     Raises:
         InvalidInput: The AOI has no place in the target CRS.
-        CatalogProblem: An item lacks an asset and may not be left out (`on_error`).
+        CatalogProblem: An item lacks its assets and may not be left out (`on_error`).
         Unavailable: A STAC API fails.
         StoreProblem: A static catalogue cannot be read.
     """

@@ -207,7 +207,11 @@ class _Shard:
         self, layer: Layer, scenes: dict[int, Scene], band: int, window: Window
     ) -> tuple[Piece, list[Source]]:
         piece = self._piece(window, layer.resampling)
-        wanted = [(number, scene.bands[band]) for number, scene in scenes.items()]
+        wanted = [
+            (number, asset)
+            for number, scene in scenes.items()
+            if (asset := scene.bands[band]) is not None
+        ]
         return piece, piece.ask(wanted, self._failed(layer))
 
     def _piece(self, window: Window, method: ResamplingMethod) -> Piece:

@@ -87,7 +87,7 @@ def _strata(plan: MosaicPlan) -> dict[tuple[str, str], list[Asset]]:
     for step in plan.tables:
         for table in step:
             for scene in table.scenes:
-                for asset in (*scene.bands, *([scene.mask] if scene.mask else [])):
+                for asset in scene.assets:
                     strata[table.dataset, asset.key].setdefault(asset.href, asset)
     return {name: list(assets.values()) for name, assets in strata.items()}
 

@@ -37,9 +37,7 @@ def _hrefs(plan: MosaicPlan) -> Iterator[str]:
     for step in plan.tables:
         for table in step:
             for scene in table.scenes:
-                yield from (band.href for band in scene.bands)
-                if scene.mask is not None:
-                    yield scene.mask.href
+                yield from (asset.href for asset in scene.assets)
 
 
 def _may_change(href: str) -> bool:

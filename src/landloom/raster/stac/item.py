@@ -6,7 +6,7 @@ and `SCL`; band facts stand in `eo:bands` and `raster:bands` (STAC 1.0) or in `b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -44,19 +44,26 @@ def read_scene(item: Json, base: str, dataset: Dataset) -> Scene:
         base: URL or path of the item's document: relative hrefs are relative to it.
         dataset: Which bands and mask are wanted, and how numbers are normalised.
 
+    Returns:
+        The scene; a band that the item lacks is None.
+
     Raises:
-        CatalogProblem: The item lacks a band, its mask, its geometry or its time.
+        CatalogProblem: The item lacks all bands, its mask, its geometry or its time.
     """
     identity = str(item.get("id", "?"))
     properties = item.get("properties", {})
     if not item.get("geometry"):
         raise CatalogProblem(f"The item {identity} of {dataset.name} has no geometry.")
-    bands = tuple(_band_asset(identity, item, base, dataset, band) for band in dataset.bands)
+    bands = tuple(_band_asset(item, base, dataset, band) for band in dataset.bands)
+    if not any(bands):
+        raise _no_asset(identity, item, dataset, [name for b in dataset.bands for name in b.names])
     geometry = mended(shape(item["geometry"]))
     bounds = tuple(float(value) for value in geometry.bounds)
     mask = None
     if dataset.mask is not None:
-        key = _find_key(identity, item, dataset, dataset.mask.names)
+        key = _find_key(item, dataset.mask.names)
+        if key is None:
+            raise _no_asset(identity, item, dataset, dataset.mask.names)
         mask = Asset(key, _href(dataset, base, item["assets"][key]), None, 0.0)
     return Scene(
         id=identity,
@@ -88,17 +95,16 @@ def resolve_href(base: str, href: str) -> str:
     return urljoin(base, href)
 
 
-def _band_asset(identity: str, item: Json, base: str, dataset: Dataset, band: Band) -> Asset:
-    key = _find_key(identity, item, dataset, band.names)
+def _band_asset(item: Json, base: str, dataset: Dataset, band: Band) -> Asset | None:
+    """Return a band's asset, None where there is none or the asset says that it has fewer bands."""
+    key = _find_key(item, band.names)
+    if key is None:
+        return None
     asset = item["assets"][key]
     told = max((len(asset.get(name) or []) for name in BAND_LISTS), default=0)
     # One entry may speak for all bands; several are all there are.
     if 1 < told <= band.band:
-        raise CatalogProblem(
-            f"The asset {key} of the item {identity} has {told} bands; {dataset.name} takes"
-            f" {band.label} from number {band.band + 1}.",
-            suggestion="Take the item out of its catalogue, or leave it out by a query.",
-        )
+        return None
     facts = _band_facts(asset, band.band)
     nodata = _number(facts.get("nodata"))
     offset = 0.0
@@ -118,7 +124,7 @@ def _href(dataset: Dataset, base: str, asset: Json) -> str:
     return objects.requester_pays(href) if dataset.source.requester_pays else href
 
 
-def _find_key(identity: str, item: Json, dataset: Dataset, names: tuple[str, ...]) -> str:
+def _find_key(item: Json, names: Sequence[str]) -> str | None:
     """Return the asset for the first name that fits, by key and then by eo common name."""
     assets: Json = item.get("assets", {})
     by_key = {key.lower(): key for key in reversed(list(assets))}
@@ -133,9 +139,14 @@ def _find_key(identity: str, item: Json, dataset: Dataset, names: tuple[str, ...
     for name in names:
         if name.lower() in by_common_name:
             return by_common_name[name.lower()]
-    raise CatalogProblem(
-        f"The item {identity} has no asset {' or '.join(names)}, which {dataset.name} needs.",
-        suggestion=f"Its assets are {', '.join(assets) or 'none'}.",
+    return None
+
+
+def _no_asset(identity: str, item: Json, dataset: Dataset, names: Sequence[str]) -> CatalogProblem:
+    return CatalogProblem(
+        f"The item {identity} has no asset {' or '.join(dict.fromkeys(names))}, which"
+        f" {dataset.name} needs.",
+        suggestion=f"Its assets are {', '.join(item.get('assets', {})) or 'none'}.",
     )
 
 

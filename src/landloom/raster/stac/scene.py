@@ -42,9 +42,19 @@ class Scene:
     """West, south, east, north of the item, degrees."""
     outline: str
     """The item's geometry in EPSG:4326 as WKT."""
-    bands: tuple[Asset, ...]
-    """In the order of the dataset's bands."""
+    bands: tuple[Asset | None, ...]
+    """In the order of the dataset's bands; None for one that the item lacks."""
     mask: Asset | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether no band is missing."""
+        return None not in self.bands
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """Return what there is: bands and mask."""
+        return tuple(each for each in (*self.bands, self.mask) if each is not None)
 
     @property
     def geometry(self) -> BaseGeometry:
@@ -58,13 +68,16 @@ class Scene:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Return the scene that `to_json` wrote."""
-        mask = document["mask"]
         return cls(
             **{
                 **document,
                 "acquired": datetime.fromisoformat(document["acquired"]),
                 "footprint": tuple(document["footprint"]),
-                "bands": tuple(Asset(**band) for band in document["bands"]),
-                "mask": None if mask is None else Asset(**mask),
+                "bands": tuple(_asset(band) for band in document["bands"]),
+                "mask": _asset(document["mask"]),
             }
         )
+
+
+def _asset(document: Mapping[str, Any] | None) -> Asset | None:
+    return None if document is None else Asset(**document)
