@@ -141,13 +141,7 @@ def _bands(sources: Sequence[CubeStore], features: Sequence[str] | None) -> list
                 suggestion="Build both with the same aoi and target_crs.",
                 field="mosaics",
             )
-        missing = [band for band in bands if band not in source.bands]
-        if missing:
-            raise InvalidInput(
-                f"{source.uri} has no band {', '.join(map(repr, missing))}.",
-                suggestion=f"Its bands are {', '.join(source.bands)}.",
-                field="features",
-            )
+        source.require_bands(bands, "features")
     return bands
 
 

@@ -192,6 +192,14 @@ def lattice_origin(geobox: Any) -> tuple[int, int]:
     return round(gy), round(gx)
 
 
+def patch_origin(geobox: Any) -> tuple[int, int]:
+    """Return `lattice_origin`, or (0, 0) of a grid off the lattice: it has one of its own."""
+    try:
+        return lattice_origin(geobox)
+    except InvalidInput:
+        return 0, 0
+
+
 def tiles(shape_yx: tuple[int, int], size: int) -> Iterator[Tile]:
     """Yield the squares of `size` px that cut an array, row by row; the last may be smaller."""
     height, width = shape_yx

@@ -22,11 +22,12 @@ from landloom.raster.geometries.model import GeometryModel
 from landloom.raster.geometries.rows import RowWriting
 from landloom.raster.geometries.shelf import Shelf
 from landloom.raster.geometries.sighting import PatchGround, Sighting, sight
-from landloom.raster.grid import Window, lattice_origin
+from landloom.raster.grid import Window, patch_origin
 from landloom.raster.journal import Report
 from landloom.raster.predict.lattice import PatchLattice
 from landloom.raster.predict.pixels import Pixels, hull, read_pixels
 from landloom.raster.predict.plan import PatchKey, Planner
+from landloom.raster.store.companions import companion
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import GeometryInference
 
@@ -87,9 +88,9 @@ def find_geometries(  # noqa: PLR0913 - all that the answer depends on
     """
     _check_patches(inference)
     for source in sources:
-        _check_source(source, inference)
+        source.require_bands(inference.features, "inference.features")
     question = _question(sources, inference, identity)
-    shelf = Shelf(f"{output_uri.rstrip('/')}/_landloom/sightings-{question}")
+    shelf = Shelf(companion(output_uri, f"sightings-{question}"))
     pieces = [
         piece
         for number, source in enumerate(sources)
@@ -178,7 +179,7 @@ def _pieces(
 ) -> Iterator[Piece]:
     """Yield the pieces of a mosaic, by time and then along the lattice."""
     lattice = PatchLattice(inference.patch_size, inference.clip_size, blended=True)
-    gy, gx = _origin(source)
+    gy, gx = patch_origin(source.geobox)
     height, width = source.shape_yx
     planner = Planner(lattice, (gy, gx), 0, 0)
     length = max(1, piece_pixels // inference.patch_size**2)
@@ -213,16 +214,6 @@ def _check_patches(inference: GeometryInference) -> None:
         )
 
 
-def _check_source(source: CubeStore, inference: GeometryInference) -> None:
-    missing = [feature for feature in inference.features if feature not in source.bands]
-    if missing:
-        raise InvalidInput(
-            f"{source.uri} has no band {', '.join(map(repr, missing))}.",
-            suggestion=f"Its bands are {', '.join(source.bands)}.",
-            field="inference.features",
-        )
-
-
 def _question(sources: Sequence[CubeStore], inference: GeometryInference, identity: str) -> str:
     """Return the name of all that the sightings depend on."""
     ground = [
@@ -232,11 +223,3 @@ def _question(sources: Sequence[CubeStore], inference: GeometryInference, identi
     asked = inference.model_dump(mode="json", exclude={"device", "max_batch_size", "output"})
     said = json.dumps([ground, asked, identity], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-def _origin(source: CubeStore) -> tuple[int, int]:
-    """Return the lattice index of the first pixel; a foreign grid has a lattice of its own."""
-    try:
-        return lattice_origin(source.geobox)
-    except InvalidInput:
-        return 0, 0

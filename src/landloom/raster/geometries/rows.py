@@ -7,14 +7,12 @@ from itertools import batched
 
 import numpy as np
 import pyarrow as pa
-from pyproj import CRS
 
-from landloom.errors import InvalidInput
 from landloom.raster.geometries.merge import Thing
 from landloom.raster.geometries.outline import box_shape, outline
 from landloom.raster.store.geoparquet import GeoParquetFolder, bounds_column
 from landloom.raster.store.zarr import CubeStore
-from landloom.raster.vectorize.project import Projection
+from landloom.raster.vectorize.project import Projection, output_crs
 from landloom.raster.vectorize.shapes import concatenated
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
 from landloom.wire.requests import GeometryInference
@@ -38,7 +36,7 @@ class RowWriting:
         self._boxes = inference.output == "boxes"
         kind = "Polygon" if self._boxes else "MultiPolygon"
         further = ((SCORE, pa.float64()),)
-        self._folder = GeoParquetFolder(uri, _crs(target_crs), kind, further)
+        self._folder = GeoParquetFolder(uri, output_crs(target_crs), kind, further)
 
     def write(self, source: CubeStore, things: Iterable[tuple[int, Thing]]) -> None:
         """Write the things of a mosaic.
@@ -94,14 +92,3 @@ class RowWriting:
                 "bbox": bounds_column(found.bounds),
                 SCORE: pa.array(rows.columns[SCORE]),
             }
-
-
-def _crs(epsg: int) -> CRS:
-    try:
-        return CRS.from_epsg(epsg)
-    except Exception as error:
-        raise InvalidInput(
-            f"There is no CRS EPSG:{epsg}.",
-            suggestion="Pass an EPSG code as target_crs.",
-            field="target_crs",
-        ) from error

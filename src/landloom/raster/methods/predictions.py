@@ -27,7 +27,6 @@ from landloom.raster.models.resolve import resolve_model
 from landloom.raster.plan.effort import patches_of, prediction_effort
 from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import InputStore, UsedModel, identify
-from landloom.raster.provenance.record import join
 from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import BuildAndPredictRecipe, Inference, PredictMosaic
@@ -115,7 +114,7 @@ def load(work: Work, inference: Inference, model: UsedModel) -> ReadyModel:
 def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Made:
     origin = prediction_origin(model.inference, model.used, source)
     uri = work.uri(f"prediction-{number}", ".zarr")
-    begun = objects.exists(join(uri, "zarr.json"))
+    begun = objects.exists(objects.join(uri, "zarr.json"))
     return keep(
         work,
         origin,

@@ -25,13 +25,14 @@ from landloom.raster.multiscales.overview import Sketches
 from landloom.raster.multiscales.pyramid import Pyramid
 from landloom.raster.scenes import OnError
 from landloom.raster.store import objects
+from landloom.raster.store.companions import companion
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import DEFAULT_CHUNK, DEFAULT_SHARD, CubeStore
 from landloom.wire.progress import Stage
 from landloom.wire.results import MosaicRow
 
-SCENES = "_landloom/scenes.json"
-"""Where in a store its plan lies."""
+SCENES = "scenes.json"
+"""What a store's plan is named, beside its data."""
 
 VALID_FRACTION = "landloom:valid_fraction"
 """Attribute with the share of pixels that have a value in every band."""
@@ -232,7 +233,7 @@ def frozen_plan(output_uri: str, key: str) -> MosaicPlan | None:
     Raises:
         StoreProblem: It was made for another `key`.
     """
-    uri = f"{output_uri.rstrip('/')}/{SCENES}"
+    uri = companion(output_uri, SCENES)
     if not objects.exists(uri):
         return None
     document = json.loads(objects.read_bytes(uri))
@@ -247,7 +248,7 @@ def frozen_plan(output_uri: str, key: str) -> MosaicPlan | None:
 def _freeze(plan: MosaicPlan, output_uri: str, key: str) -> MosaicPlan:
     """Write the plan with the store that will be made of it."""
     document = {"key": key, **plan.to_json()}
-    uri = f"{output_uri.rstrip('/')}/{SCENES}"
+    uri = companion(output_uri, SCENES)
     objects.write_bytes(uri, json.dumps(document).encode())
     return plan
 

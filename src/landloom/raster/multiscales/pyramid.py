@@ -113,7 +113,7 @@ class Pyramid:
 
         Nobody else may be writing the root's document.
         """
-        uri = f"{self.base.uri.rstrip('/')}/zarr.json"
+        uri = objects.join(self.base.uri, "zarr.json")
         document = json.loads(objects.read_bytes(uri))
         members = document["consolidated_metadata"]["metadata"]
         for number, level in enumerate(self.levels[1:], 1):
@@ -159,7 +159,7 @@ class Pyramid:
         a, b, c, d, e, f = tuple(geobox.affine)[:6]
         transform = Affine(a * factor, b * factor, c, d * factor, e * factor, f)
         return CubeStore(
-            f"{self.base.uri.rstrip('/')}/{factor}x",
+            objects.join(self.base.uri, f"{factor}x"),
             GeoBox((height, width), transform, geobox.crs),
             finer.bands,
             finer.times,

@@ -8,8 +8,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from shapely import prepare
 
-from landloom.errors import InvalidInput
-from landloom.raster.grid import footprint, lattice_origin
+from landloom.raster.grid import footprint, patch_origin
 from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.plan.rates import Effort
 from landloom.raster.predict.lattice import PatchLattice
@@ -43,10 +42,6 @@ def mosaic_effort(plan: MosaicPlan) -> Effort:
 
 def patches_of(geobox: GeoBox, steps: int, inference: Inference | GeometryInference) -> int:
     """Return how many patches a model is run on over a mosaic of so many time steps."""
-    try:
-        origin = lattice_origin(geobox)
-    except InvalidInput:  # a grid of others has a lattice of its own
-        origin = (0, 0)
     if isinstance(inference, Inference):
         lattice = PatchLattice.of(inference)
         runs = 1 if inference.actor is CHANGE else steps
@@ -55,7 +50,7 @@ def patches_of(geobox: GeoBox, steps: int, inference: Inference | GeometryInfere
         runs = steps * len(inference.text_prompt)
     rows, columns = (
         len(lattice.over(first, first + side))
-        for first, side in zip(origin, geobox.shape, strict=True)
+        for first, side in zip(patch_origin(geobox), geobox.shape, strict=True)
     )
     return rows * columns * runs
 

@@ -78,7 +78,7 @@ def predict_mosaic(  # noqa: PLR0913 - what a prediction depends on
         StoreProblem: Reading or writing failed, or another prediction is at `output_uri`.
         Cancelled: `cancelled` said so; what is written stays.
     """
-    _check_features(source, inference)
+    source.require_bands(inference.features, "inference.features")
     steps = _time_steps(source, inference)
     model.check(inference, len(steps[0]))
     make = partial(prepare or model.prepare, inference, len(steps[0]))
@@ -170,16 +170,6 @@ def _count(output: CubeStore, slot: int, shard: tuple[int, int]) -> int:
     """Return how many pixels of a shard have a value."""
     values = output.read(slot, output.bands[:1], output.shard_window(*shard))
     return int(np.isfinite(values).sum())
-
-
-def _check_features(source: CubeStore, inference: Inference) -> None:
-    missing = [feature for feature in inference.features if feature not in source.bands]
-    if missing:
-        raise InvalidInput(
-            f"{source.uri} has no band {', '.join(map(repr, missing))}.",
-            suggestion=f"Its bands are {', '.join(source.bands)}.",
-            field="inference.features",
-        )
 
 
 def _time_steps(source: CubeStore, inference: Inference) -> list[tuple[int, ...]]:

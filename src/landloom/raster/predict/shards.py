@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from landloom.errors import InvalidInput
-from landloom.raster.grid import lattice_origin
+from landloom.raster.grid import patch_origin
 from landloom.raster.models.load import Runner
 from landloom.raster.predict.blend import Blended
 from landloom.raster.predict.lattice import PatchLattice
@@ -65,7 +64,7 @@ class Prediction:
         patch_bytes = 4 * len(self.inference.labels) * self.inference.patch_size**2
         return Planner(
             PatchLattice.of(self.inference),
-            _origin(self.source),
+            patch_origin(self.source.geobox),
             self.block,
             KEPT_BYTES // patch_bytes,
         )
@@ -123,11 +122,3 @@ def predict_shards(
     for (iy, ix), pieces in groupby(finished, key=lambda piece: piece.block.shard):
         prediction.output.write_shard(run.time_slot, iy, ix, watched(pieces))
     return Finished(Part(*done), runner.runtime.name, runner.notes)
-
-
-def _origin(source: CubeStore) -> tuple[int, int]:
-    """Return the lattice index of the first pixel; a foreign grid has a lattice of its own."""
-    try:
-        return lattice_origin(source.geobox)
-    except InvalidInput:
-        return 0, 0

@@ -8,8 +8,9 @@ from typing import Any
 
 from landloom.errors import StoreProblem
 from landloom.raster.provenance.origin import InputStore, digest_of
-from landloom.raster.provenance.record import FOLDER, join, read_provenance
+from landloom.raster.provenance.record import read_provenance
 from landloom.raster.store import objects
+from landloom.raster.store.companions import FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def identify(uri: str) -> InputStore:
 def _metadata(uri: str) -> Any:
     """Return the store's root document; None for an older format, which keeps it elsewhere."""
     try:
-        return json.loads(objects.read_bytes(join(uri, "zarr.json")))
+        return json.loads(objects.read_bytes(objects.join(uri, "zarr.json")))
     except (StoreProblem, ValueError):
         return None
 

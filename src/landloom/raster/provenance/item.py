@@ -17,7 +17,8 @@ from shapely.geometry.base import BaseGeometry
 
 from landloom.raster.grid import footprint
 from landloom.raster.provenance.origin import UsedModel
-from landloom.raster.provenance.record import ITEM, Provenance, Scenes, join
+from landloom.raster.provenance.record import ITEM, Provenance, Scenes
+from landloom.raster.store.companions import companion
 from landloom.raster.store.layout import crs_of
 from landloom.raster.store.zarr import CubeStore
 
@@ -91,7 +92,11 @@ def stac_item(
         "bbox": list(outline.bounds),
         "properties": properties,
         "links": [
-            {"rel": "derived_from", "href": join(each.uri, ITEM), "type": "application/geo+json"}
+            {
+                "rel": "derived_from",
+                "href": companion(each.uri, ITEM),
+                "type": "application/geo+json",
+            }
             for each in origin.inputs
         ],
         "assets": assets,

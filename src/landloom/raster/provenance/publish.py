@@ -9,10 +9,10 @@ from landloom.raster.provenance.record import (
     SCENES,
     Provenance,
     Scenes,
-    join,
     read_scenes,
     write_document,
 )
+from landloom.raster.store.companions import companion
 from landloom.raster.store.zarr import CubeStore
 
 DIGEST = "landloom:provenance"
@@ -38,8 +38,8 @@ def publish(uri: str, provenance: Provenance) -> None:
     else:
         grid = CubeStore.open(uri)
         grid.finish({DIGEST: provenance.digest, ENGINE: origin.engine})
-    write_document(join(uri, ITEM), stac_item(uri, provenance, grid, scenes))
-    write_document(join(uri, PROVENANCE), provenance.to_json())
+    write_document(companion(uri, ITEM), stac_item(uri, provenance, grid, scenes))
+    write_document(companion(uri, PROVENANCE), provenance.to_json())
 
 
 def _scenes(uri: str, provenance: Provenance) -> Scenes | None:
@@ -50,5 +50,5 @@ def _scenes(uri: str, provenance: Provenance) -> Scenes | None:
     if provenance.origin.what == "mosaic":
         return read_scenes(uri)
     scenes: Scenes = {"inputs": [read_scenes(each.uri) for each in provenance.origin.inputs]}
-    write_document(join(uri, SCENES), scenes)
+    write_document(companion(uri, SCENES), scenes)
     return scenes

@@ -16,9 +16,9 @@ from landloom.errors import StoreProblem
 from landloom.raster.provenance.origin import Origin, digest_of
 from landloom.raster.provenance.versions import versions
 from landloom.raster.store import objects
+from landloom.raster.store.companions import companion
 
-FOLDER = "_landloom"
-PROVENANCE, SCENES, ITEM = (f"{FOLDER}/{name}.json" for name in ("provenance", "scenes", "item"))
+PROVENANCE, SCENES, ITEM = "provenance.json", "scenes.json", "item.json"
 
 FORMAT = 1
 """Version of the record's own layout."""
@@ -99,7 +99,7 @@ def read_provenance(uri: str) -> Provenance | None:
     Raises:
         StoreProblem: It is there and cannot be read, or is of a later format.
     """
-    where = join(uri, PROVENANCE)
+    where = companion(uri, PROVENANCE)
     document = read_document(where)
     if document is None:
         return None
@@ -133,14 +133,9 @@ def read_document(uri: str) -> dict[str, Any] | None:
 
 def read_scenes(uri: str) -> Scenes | None:
     """Return the frozen scenes that lie in an output, or None."""
-    return read_document(join(uri, SCENES))
+    return read_document(companion(uri, SCENES))
 
 
 def write_document(uri: str, document: Mapping[str, Any]) -> None:
     """Write a JSON object; it appears at once or not at all."""
     objects.write_bytes(uri, json.dumps(document, indent=1).encode())
-
-
-def join(uri: str, path: str) -> str:
-    """Return the URI of something in an output's folder."""
-    return f"{uri.rstrip('/')}/{path}"

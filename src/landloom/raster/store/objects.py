@@ -88,6 +88,11 @@ def resolve(uri: str) -> ObjectLocation:
     )
 
 
+def join(uri: str, *parts: str) -> str:
+    """Return the URI of something below `uri`."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
 def requester_pays(uri: str) -> str:
     """Return an s3:// URI marked so that `resolve` agrees to pay for reading; others stay."""
     if not uri.startswith("s3://") or uri.endswith(f"?{PAYER_QUERY}"):

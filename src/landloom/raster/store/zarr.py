@@ -19,10 +19,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from landloom.errors import StoreProblem
+from landloom.errors import InvalidInput, StoreProblem
 from landloom.raster.grid import Window
 from landloom.raster.store import layout, objects
+from landloom.raster.store.companions import companion
 from landloom.raster.store.foreign import describe_foreign, read_foreign
+from landloom.raster.store.objects import join
 from landloom.raster.store.shard import FILLS, ShardEncoder
 from landloom.raster.store.shards import ShardedArray
 
@@ -31,9 +33,6 @@ COMPLETE = "landloom:complete"
 
 DEFAULT_SHARD = 2048
 DEFAULT_CHUNK = 512
-
-COMPANIONS = "_landloom"
-"""Folder of a store for what an output carries beside its data; no Zarr reader looks into it."""
 
 type SubTile = tuple[Window, NDArray[np.float32]] | tuple[Window, NDArray[np.float32], int]
 """A window in array pixels, its pixels (band, y, x), and which band is first where some are."""
@@ -107,10 +106,10 @@ class CubeStore:
             dtype=dtype,
             time_deltas=None if time_deltas is None else tuple(time_deltas),
         )
-        if objects.exists(_join(uri, "zarr.json")):
+        if objects.exists(join(uri, "zarr.json")):
             return _reopen(wanted, attributes)
         # The root comes last: a store is there once its root is.
-        _write_json(_join(uri, "zarr.json"), wanted._write_arrays())
+        _write_json(join(uri, "zarr.json"), wanted._write_arrays())
         return wanted
 
     @classmethod
@@ -140,13 +139,14 @@ class CubeStore:
             )
         crs = attributes.get("proj:code") or attributes["proj:wkt2"]
         geobox = GeoBox(tuple(array["shape"][2:]), Affine(*attributes["spatial:transform"]), crs)
-        bands = layout.decode_strings(objects.read_bytes(_join(uri, "band", "c/0")))
+        bands = layout.decode_strings(objects.read_bytes(join(uri, "band", "c/0")))
         times = layout.decode_times(
-            objects.read_bytes(_join(uri, "time", "c/0")), members["time"]["attributes"]["units"]
+            objects.read_bytes(join(uri, "time", "c/0")),
+            members["time"]["attributes"]["units"],
         )
         deltas = None
         if "time_delta" in members:
-            deltas = layout.decode_deltas(objects.read_bytes(_join(uri, "time_delta", "c/0")))
+            deltas = layout.decode_deltas(objects.read_bytes(join(uri, "time_delta", "c/0")))
         return cls(
             uri,
             geobox,
@@ -176,7 +176,25 @@ class CubeStore:
 
     def companion(self, name: str) -> str:
         """Return the URI of a file beside the data, such as `scenes.json`."""
-        return _join(self.uri, COMPANIONS, name)
+        return companion(self.uri, name)
+
+    def require_bands(self, bands: Sequence[str], field: str) -> None:
+        """Hold a request's bands against the store's.
+
+        Args:
+            bands: Labels.
+            field: Of the request, for the error.
+
+        Raises:
+            InvalidInput: The store lacks one.
+        """
+        missing = [band for band in bands if band not in self.bands]
+        if missing:
+            raise InvalidInput(
+                f"{self.uri} has no band {', '.join(map(repr, missing))}.",
+                suggestion=f"Its bands are {', '.join(self.bands)}.",
+                field=field,
+            )
 
     def shard_window(self, iy: int, ix: int) -> Window:
         """Return the pixels of shard (iy, ix) that lie inside the array."""
@@ -192,7 +210,7 @@ class CubeStore:
 
     def finished_shards(self) -> set[tuple[int, int, int]]:
         """Return (time index, iy, ix) of every shard that is written, by one listing."""
-        root = _join(self.uri, layout.VARIABLE, "c")
+        root = join(self.uri, layout.VARIABLE, "c")
         keys = (uri.removeprefix(root).strip("/").split("/") for uri in objects.list_objects(root))
         return {
             (int(key[0]), int(key[2]), int(key[3]))
@@ -252,7 +270,7 @@ class CubeStore:
 
     def finish(self, attributes: Mapping[str, Any]) -> CubeStore:
         """Mark the store complete, add attributes to its root, and return it as it now is."""
-        uri = _join(self.uri, "zarr.json")
+        uri = join(self.uri, "zarr.json")
         document = json.loads(objects.read_bytes(uri))
         document["attributes"] |= {**attributes, COMPLETE: True}
         _write_json(uri, document)
@@ -271,25 +289,23 @@ class CubeStore:
         )
         for name, (_, data) in arrays.items():
             key = "c/0" if documents[name]["shape"] else "c"
-            objects.write_bytes(_join(self.uri, name, key), data)
+            objects.write_bytes(join(self.uri, name, key), data)
         for name, document in documents.items():
-            _write_json(_join(self.uri, name, "zarr.json"), document)
+            _write_json(join(self.uri, name, "zarr.json"), document)
         return layout.root(self.attributes, documents)
 
     @cached_property
     def _array(self) -> ShardedArray:
-        uri = _join(self.uri, layout.VARIABLE)
+        uri = join(self.uri, layout.VARIABLE)
         return ShardedArray(uri, len(self.bands), self.shape_yx, self.shard, self.chunk, self.dtype)
 
     def _band_indexes(self, bands: Sequence[str] | None) -> list[int]:
         if bands is None:
             return list(range(len(self.bands)))
-        unknown = [band for band in bands if band not in self.bands]
-        if unknown:
-            raise StoreProblem(
-                f"{self.uri} has no band {', '.join(unknown)}.",
-                suggestion=f"Its bands are {', '.join(self.bands)}.",
-            )
+        try:
+            self.require_bands(bands, "bands")
+        except InvalidInput as error:
+            raise StoreProblem(error.message, suggestion=error.suggestion) from error
         return [self.bands.index(band) for band in bands]
 
 
@@ -319,9 +335,9 @@ def _reopen(wanted: CubeStore, attributes: Mapping[str, Any]) -> CubeStore:
 def _root(uri: str) -> layout.Document:
     """Return the root's document; of a store in Zarr v2, which has another one, an empty one."""
     try:
-        document: layout.Document = json.loads(objects.read_bytes(_join(uri, "zarr.json")))
+        document: layout.Document = json.loads(objects.read_bytes(join(uri, "zarr.json")))
     except StoreProblem as error:
-        if objects.exists(_join(uri, ".zgroup")) or objects.exists(_join(uri, ".zmetadata")):
+        if objects.exists(join(uri, ".zgroup")) or objects.exists(join(uri, ".zmetadata")):
             return {}
         raise StoreProblem(
             f"There is no mosaic at {uri}: {error.message}",
@@ -361,10 +377,6 @@ def _layout(array: Mapping[str, Any], key: str) -> Any:
         if codec.get("name") == "blosc":
             codec["configuration"] = {"typesize": codec["configuration"].get("typesize")}
     return plain
-
-
-def _join(uri: str, *parts: str) -> str:
-    return "/".join([uri.rstrip("/"), *parts])
 
 
 def _write_json(uri: str, document: Mapping[str, Any]) -> None:

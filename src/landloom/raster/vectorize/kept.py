@@ -18,6 +18,7 @@ import imagecodecs
 from landloom.errors import StoreProblem
 from landloom.raster.grid import Tile
 from landloom.raster.store import objects
+from landloom.raster.store.companions import companion
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.tile import TilePolygons
@@ -45,7 +46,7 @@ class KeptTiles:
         """Return the tiles of a vectorization; any other one at the same place has others."""
         made_of = [source.uri, dict(source.attributes), asdict(config), size]
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode())
-        return cls(f"{output_uri.rstrip('/')}/_landloom/tiles/{digest.hexdigest()[:12]}")
+        return cls(companion(output_uri, f"tiles/{digest.hexdigest()[:12]}"))
 
     def places(self) -> set[Place]:
         """Return what is kept, by one listing.

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS
 
-from landloom.errors import Cancelled, InvalidInput
+from landloom.errors import Cancelled
 from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.grid import Tile, tile_count, tiles
 from landloom.raster.journal import Report
@@ -24,6 +23,7 @@ from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.kept import KeptTiles, Place
 from landloom.raster.vectorize.part import Part, PartWriter
+from landloom.raster.vectorize.project import output_crs
 from landloom.raster.vectorize.seams import SeamMerger
 from landloom.raster.vectorize.shaping import simplified, split_all
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
@@ -111,10 +111,10 @@ def vectorize_mosaic(  # noqa: PLR0913 - what a workflow has to say
         StoreProblem: Reading or writing failed.
         Cancelled: `cancelled` said so; the folder is not whole.
     """
-    _check_features(source, [feature for feature, _ in config.thresholds])
+    source.require_bands([feature for feature, _ in config.thresholds], "features")
     if config.pmtiles:
         find_tippecanoe()  # a missing program is told before the work, not after it
-    writer = PartWriter.of(source, config, _crs(target_crs), output_uri)
+    writer = PartWriter.of(source, config, output_crs(target_crs), output_uri)
     size = tile_size or min(source.shard, LARGEST_TILE)
     kept = KeptTiles.of(output_uri, source, config, size)
     with ExitStack() as stack:
@@ -220,27 +220,6 @@ def _write(
         report("vectorize", "Writing polygons", done, len(parts))
     writer.folder.remove_beyond(len(parts))
     return rows
-
-
-def _check_features(source: CubeStore, features: list[str]) -> None:
-    missing = [feature for feature in features if feature not in source.bands]
-    if missing:
-        raise InvalidInput(
-            f"{source.uri} has no band {', '.join(map(repr, missing))}.",
-            suggestion=f"Its bands are {', '.join(source.bands)}.",
-            field="features",
-        )
-
-
-def _crs(epsg: int) -> CRS:
-    try:
-        return CRS.from_epsg(epsg)
-    except Exception as error:
-        raise InvalidInput(
-            f"There is no CRS EPSG:{epsg}.",
-            suggestion="Pass an EPSG code as target_crs.",
-            field="target_crs",
-        ) from error
 
 
 def _stop_if(cancelled: AskCancelled) -> None:

@@ -18,10 +18,11 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
 
 from landloom.errors import InvalidInput
 from landloom.raster.antimeridian import HALF_TURN, mended
-from landloom.raster.grid import lattice_origin
+from landloom.raster.grid import lattice_origin, patch_origin
 from landloom.raster.kernel import kernel
 from landloom.raster.vectorize.shapes import Shapes, bounds_of
 from landloom.raster.vectorize.wkb import LINESTRING, MULTIPOLYGON, POLYGON, encode
@@ -42,6 +43,22 @@ JUMP_DEGREES = 90.0
 ACROSS = 17
 """Points a side of the raster that tell whether longitude jumps in it; its corners are among them,
 and a meridian that enters a raster between two corners passes between points."""
+
+
+def output_crs(epsg: int) -> CRS:
+    """Return the CRS that geometries are wanted in.
+
+    Raises:
+        InvalidInput: There is none of this code.
+    """
+    try:
+        return CRS.from_epsg(epsg)
+    except CRSError as error:
+        raise InvalidInput(
+            f"There is no CRS EPSG:{epsg}.",
+            suggestion="Pass an EPSG code as target_crs.",
+            field="target_crs",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +124,7 @@ class Projection:
     @cached_property
     def origin(self) -> NDArray[np.float64]:
         """Lattice index (y, x) of the array's first pixel; of a foreign store it is (0, 0)."""
-        try:
-            return np.array(lattice_origin(self.geobox), float)
-        except InvalidInput:
-            return np.zeros(2)
+        return np.array(patch_origin(self.geobox), float)
 
     @cached_property
     def crosses_antimeridian(self) -> bool:
