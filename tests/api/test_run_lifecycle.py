@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class TestEndings:
         run = api.submit("import sys\nprint('hello', *sys.argv[1:])\n", args=["a", "b c"])
         assert run["status"] == "PENDING"
         assert run["startTime"] is None
-        assert run["kubeApp"] is None
+        assert (run["kubeApp"]["status"], run["kubeApp"]["events"]) == ("PENDING", [])
         done = api.finished(run["id"])
         assert done["status"] == "COMPLETED"
         assert api.lines(run["id"]) == ["hello a b c"]
@@ -50,7 +51,7 @@ class TestEndings:
         assert done["createTime"] <= done["startTime"] <= done["completeTime"]
         assert done["updateTime"] == done["completeTime"]
         assert done["kubeApp"]["status"] == "DESTROYED"
-        assert done["kubeApp"]["appMeta"]["resolved_version"] == "1.0.0"
+        assert done["kubeApp"]["appMeta"]["resolved_version"] == version("landloom")
 
     def test_a_failing_script_is_told_by_its_exit_code(self, api: Platform) -> None:
         run = api.submit("print('connection timeout', flush=True)\nraise SystemExit(7)\n")

@@ -27,6 +27,9 @@ WORK = "work"
 MARKER = "LANDLOOM_WORKLOAD_ID"
 """Environment variable that every process of a workload inherits; strays are found by it."""
 
+DOCUMENTS = "LANDLOOM_DOCUMENTS"
+"""Environment variable that names the folder of a run's `.json` files."""
+
 REFUSED = 3
 """Exit status of a runner that found its workload run, or being run, by another."""
 
@@ -46,6 +49,12 @@ class Spec:
     """Between asking a process tree to end (TERM) and ending it (KILL)."""
     memory_limit: int | None = None
     """Bytes that the process tree may use at most; None is no limit."""
+    cores: tuple[int, ...] = ()
+    """Numbers of the cores it may run on; empty is all."""
+    documents: str | None = None
+    """Folder whose files it is to see in /opt/wherobots."""
+    cgroup: str | None = None
+    """Control group to make its own in; None is that of the runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class RunnerRecord:
     child_start_ticks: int | None
     started_at: str
     """ISO 8601, UTC."""
+    cgroup: str | None = None
+    """Folder of the workload's own control group; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,9 @@ def read_spec(directory: Path) -> Spec:
             timeout_seconds=float(fields["timeout_seconds"]),
             grace_seconds=float(fields.get("grace_seconds", DEFAULT_GRACE_SECONDS)),
             memory_limit=fields.get("memory_limit"),
+            cores=tuple(fields.get("cores", ())),
+            documents=fields.get("documents"),
+            cgroup=fields.get("cgroup"),
         )
     except (KeyError, TypeError) as problem:
         raise ValueError(f"{directory / SPEC} is not a workload's spec: {problem!r}") from problem

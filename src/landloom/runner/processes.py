@@ -15,6 +15,8 @@ from typing import Final
 
 import psutil
 
+from landloom.runner.cgroup import pids_in
+
 # From <linux/prctl.h>.
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -104,24 +106,30 @@ def reap(child: subprocess.Popen[bytes]) -> None:
 
 
 def strays(
-    marker: str, value: str, child: Identity | None = None, work: Path | None = None
+    marker: str,
+    value: str,
+    child: Identity | None = None,
+    work: Path | None = None,
+    group: Path | None = None,
 ) -> list[psutil.Process]:
     """Find what a workload left running after its runner was killed.
 
     Those are: processes whose environment carries `marker=value`; the session of `child`, and
     those without a terminal that stand in the folder `work`, which stay theirs even where they
-    emptied their environment; and all descendants of these. The calling process and its ancestors
-    are never among them.
+    emptied their environment; those in the control group `group`; and all descendants of these.
+    The calling process and its ancestors are never among them.
     """
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     session = child.pid if child is not None and _owns_session(child) else None
     folder = work.resolve() if work is not None else None
+    grouped = set(pids_in(group)) if group is not None else set()
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         if process.pid in spared:
             continue
         if (
             _carries(process, marker, value)
+            or process.pid in grouped
             or (session is not None and _session_of(process.pid) == session)
             or (folder is not None and _stands_in(process, folder))
         ):

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from landloom.runner import folder, processes
+from landloom.runner import folder, mounts, processes
+from landloom.runner.cgroup import MemoryGroup
 from landloom.runner.folder import ExitRecord, Reason, RunnerRecord, Spec
 from landloom.runner.log import LogWriter
 from landloom.runner.usage import Meter
@@ -55,6 +56,7 @@ class Supervisor:
         self._spec = spec
         self._log = LogWriter(directory)
         self._meter = Meter(directory, spec.memory_limit)
+        self._group = _memory_group(directory, spec)
         self._selector = selectors.DefaultSelector()
         self._stage = Stage.RUNNING
         self._stage_ends = 0.0
@@ -73,6 +75,8 @@ class Supervisor:
         else:
             code = self._run_child(started_at)
         self._log.close()
+        if self._group is not None:
+            self._group.remove()
         return ExitRecord(
             exit_code=code,
             reason=self._reason,
@@ -116,6 +120,9 @@ class Supervisor:
         def prepare() -> None:
             processes.end_with_parent(parent)
             processes.offer_to_oom_killer()
+            if self._group is not None:
+                self._group.join()
+            _confine(self._spec)
 
         return subprocess.Popen(  # noqa: S603 - running what the spec says is this program's purpose
             self._spec.argv,
@@ -146,12 +153,15 @@ class Supervisor:
             if child.returncode is None and self._reason == "exited":
                 self._look_for_end(now, deadline)
             elif child.returncode is not None and self._stage is Stage.RUNNING:
-                self._enter(Stage.LINGERING, now + _LINGER_SECONDS)
+                if self._is_out_of_memory():
+                    self._end_for_memory(now)
+                else:
+                    self._enter(Stage.LINGERING, now + _LINGER_SECONDS)
             if self._stage is not Stage.RUNNING and self._has_ended(child, now):
                 return
 
     def _look_for_end(self, now: float, deadline: float) -> None:
-        if self._meter.is_exceeded:
+        if self._is_out_of_memory():
             self._end_for_memory(now)
             return
         if self._is_cancelled():
@@ -161,6 +171,13 @@ class Supervisor:
         else:
             return
         self._ask_to_end(now)
+
+    def _is_out_of_memory(self) -> bool:
+        """Tell whether more was seen than there is, or the kernel ended a process for asking."""
+        if self._group is not None and self._group.kills:
+            self._meter.note_refusal()
+            return True
+        return self._meter.is_exceeded
 
     def _end_for_memory(self, now: float) -> None:
         """End it at once: what grows faster than it can be asked would take the machine along."""
@@ -250,6 +267,7 @@ class Supervisor:
             child_create_time=child.create_time if child else None,
             child_start_ticks=child.start_ticks if child else None,
             started_at=started_at,
+            cgroup=str(self._group.folder) if self._group is not None else None,
         )
         folder.write_record(self._directory, record)
 
@@ -270,6 +288,31 @@ def supervise(directory: Path) -> bool:
         return True
     finally:
         os.close(lock)
+
+
+def _memory_group(directory: Path, spec: Spec) -> MemoryGroup | None:
+    if spec.memory_limit is None:
+        return None
+    parent = Path(spec.cgroup) if spec.cgroup else None
+    return MemoryGroup.make(directory.name, spec.memory_limit, parent)
+
+
+def _confine(spec: Spec) -> None:
+    """Keep the calling process, the child before its program, to its cores and its files."""
+    if spec.cores and hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, spec.cores)
+    if spec.documents is None:
+        return
+    try:
+        mounts.show_files(Path(spec.documents))
+    except OSError as problem:
+        # Into the log, whose pipe standard output is by now.
+        os.write(
+            1,
+            f"[landloom] {mounts.PLACE} cannot be this run's own here ({problem.strerror}); its"
+            f" files lie in {spec.documents}, which {folder.DOCUMENTS} names\n".encode(),
+        )
 
 
 def _keep_trying(directory: Path, record: ExitRecord) -> None:

@@ -60,6 +60,10 @@ class Meter:
         """Whether more memory was seen than there is to be had."""
         return self._limit is not None and self.peak_memory > self._limit
 
+    def note_refusal(self) -> None:
+        """Note that the kernel refused a page: no sample need have seen the peak."""
+        self.peak_memory = max(self.peak_memory, self._limit or 0)
+
     def look(self, processes: Sequence[psutil.Process]) -> None:
         """Take a sample of these processes."""
         sample = Sample(time.time(), cpu_seconds(processes), sum(map(memory_bytes, processes)))

@@ -15,6 +15,7 @@ from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
 from landloom.server.launchers.base import Launcher
 from landloom.server.launchers.local import LocalLauncher
+from landloom.server.launchers.machine import this_machine
 from landloom.server.metrics import endpoints as metric_routes
 from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
@@ -64,7 +65,7 @@ def create_app(
     services = make_services(
         settings,
         object_store,
-        launcher or LocalLauncher(),
+        launcher or _local_launcher(settings),
         objects or S3Objects(endpoint_url=settings.s3_endpoint, region=settings.s3_region),
     )
     app = FastAPI(
@@ -90,6 +91,11 @@ def create_app(
     app.include_router(_health)
 
     return app
+
+
+def _local_launcher(settings: Settings) -> Launcher:
+    gpus = this_machine(gpus=settings.gpus).gpus
+    return LocalLauncher(gpus=gpus, cgroup=settings.cgroup)
 
 
 def _life(settings: Settings, services: Services) -> Any:

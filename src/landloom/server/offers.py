@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landloom.errors import Forbidden, InvalidInput
-from landloom.server.launchers.runtimes import find_runtime
+from landloom.server.launchers.environments import find_version
 from landloom.server.settings import Settings
 
 
@@ -20,7 +20,7 @@ class Offers:
             InvalidInput: There is no such runtime.
             Forbidden: The operator has not enabled it.
         """
-        runtime = find_runtime(name).name
+        runtime = self._settings.sizes.find(name).name
         enabled = self._settings.enabled_runtimes
         if enabled and runtime not in enabled:
             raise Forbidden(
@@ -50,13 +50,4 @@ class Offers:
         Raises:
             InvalidInput: There is no such version or alias.
         """
-        versions = self._settings.versions
-        if name in versions.values():
-            return name
-        if name not in versions:
-            raise InvalidInput(
-                f"There is no version {name!r} here.",
-                suggestion=f"Choose one of {', '.join(sorted({*versions, *versions.values()}))}.",
-                field="version",
-            )
-        return versions[name]
+        return find_version(name, self._settings.locked_environments).version

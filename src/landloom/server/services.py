@@ -46,7 +46,9 @@ def make_services(
     database = Database(settings.database)
     logs = FileLogStore()
     keys = Keys(database)
-    machine = this_machine(cpus=settings.cpus, memory_bytes=settings.memory_bytes)
+    machine = this_machine(
+        cpus=settings.cpus, memory_bytes=settings.memory_bytes, gpus=settings.gpus
+    )
     slots = Capacity.for_workflows(machine, settings.workflow_slots)
     workflow_queue = WorkflowQueue(settings, database, launcher, object_store, slots)
     workflow_dispatcher = Dispatcher(workflow_queue, lease_seconds=settings.lease_seconds)
@@ -65,7 +67,7 @@ def make_services(
         database=database,
         keys=keys,
         accounts=Accounts(settings, database, keys),
-        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run),
+        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, machine),
         workflows=workflows,
         metrics=Metrics(settings, database, machine),
         dispatchers=(run_dispatcher, workflow_dispatcher),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from landloom.server.launchers.environments import LockedEnvironment, locked_environments
+from landloom.server.launchers.runtimes import Runtimes, configured_runtimes
 
 KNOWN_REGIONS = (
     "aws-us-west-2",
@@ -53,6 +56,10 @@ class Settings(BaseSettings):
     """Cores that runs may use together; None is all of the machine's."""
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
     """Memory that runs may use together; None is decided from the machine's."""
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    """GPUs that runs may use together; None is all of the machine's."""
+    cgroup: Path | None = None
+    """Control group in which runs' memory is limited; None tries that of the server itself."""
     workflow_slots: Annotated[int, Field(ge=1)] | None = None
     """Raster workflows at a time; None is one for each four cores, at least one."""
     workflow_argv: tuple[str, ...] = ()
@@ -64,11 +71,10 @@ class Settings(BaseSettings):
     default_runtime: str = "tiny"
     enabled_runtimes: tuple[str, ...] = ()
     """Runtimes that may be asked for; empty is all of them."""
-    versions: Annotated[dict[str, str], Field(min_length=1)] = {
-        "latest": "1.0.0",
-        "preview": "1.0.0",
-    }
-    """Aliases of the `version` field and what each resolves to."""
+    runtimes: Path | None = None
+    """TOML file that says what sizes mean here; see `launchers.runtimes`."""
+    environments: dict[Literal["latest", "preview"], Path] = {}
+    """Locked files of requirements that versions name; see `launchers.environments`."""
     max_alive_hours: Annotated[int, Field(ge=1)] = 24
     """Longest life of a run; longer timeouts are lowered to it."""
 
@@ -85,6 +91,27 @@ class Settings(BaseSettings):
                 f" {', '.join(self.allowed_regions)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _files_can_be_read(self) -> Self:
+        """Meet a broken file at the start, not at the first run."""
+        _ = self.sizes, self.locked_environments
+        return self
+
+    @property
+    def sizes(self) -> Runtimes:
+        """What each runtime means here."""
+        return configured_runtimes(self.runtimes)
+
+    @property
+    def locked_environments(self) -> dict[str, LockedEnvironment]:
+        """What `latest` and `preview` name."""
+        return locked_environments({str(alias): file for alias, file in self.environments.items()})
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Aliases of the `version` field and what each resolves to."""
+        return {alias: each.version for alias, each in self.locked_environments.items()}
 
     @property
     def database(self) -> str:

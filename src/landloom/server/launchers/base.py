@@ -23,6 +23,11 @@ class Workload:
     memory_bytes: int
     memory_limit: int | None = None
     """Bytes at which it is ended; None where its size is planned with, not held against it."""
+    confined: bool = False
+    """Whether it is kept to as many cores and GPUs as it has, not only planned with them."""
+    gpus: int = 0
+    documents: Path | None = None
+    """Folder whose files it is to see in /opt/wherobots; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class Demand:
     id: str
     cpus: float
     memory_bytes: int
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,12 @@ class Capacity:
     cpus: float | None = None
     memory_bytes: int | None = None
     slots: int | None = None
+    gpus: int | None = None
 
     @classmethod
     def for_runs(cls, machine: Machine) -> Self:
-        """Cores and memory of the machine, counted by what each run's runtime stands for."""
-        return cls(cpus=machine.cpus, memory_bytes=machine.memory_bytes)
+        """What the machine has, counted by what each run's runtime stands for."""
+        return cls(cpus=machine.cpus, memory_bytes=machine.memory_bytes, gpus=machine.gpus)
 
     @classmethod
     def for_workflows(cls, machine: Machine, slots: int | None = None) -> Self:
@@ -45,9 +47,9 @@ class Capacity:
         return cls(slots=slots or max(1, int(machine.cpus) // _CORES_PER_WORKFLOW))
 
     def admit(self, pending: Sequence[Demand], running: Iterable[Demand]) -> list[Demand]:
-        """Return those of `pending`, oldest first, that may start beside `running`.
+        """Return those of `pending`, in their order, that may start beside `running`.
 
-        Strictly in order: once one has to wait, all behind it do. Small ones that overtook would
+        Strictly so: once one has to wait, all behind it do. Small ones that overtook would
         keep a large one waiting for ever. One that asks for more than all there is starts alone.
         """
         held = list(running)
@@ -62,8 +64,10 @@ class Capacity:
     def _holds(self, demands: Sequence[Demand]) -> bool:
         cpus = sum(demand.cpus for demand in demands)
         memory = sum(demand.memory_bytes for demand in demands)
+        gpus = sum(demand.gpus for demand in demands)
         return (
             (self.cpus is None or cpus <= self.cpus + _ROUNDING)
             and (self.memory_bytes is None or memory <= self.memory_bytes)
+            and (self.gpus is None or gpus <= self.gpus)
             and (self.slots is None or len(demands) <= self.slots)
         )

@@ -1,41 +1,59 @@
-"""A run's own packages: resolved against the job environment and laid over it as a folder.
+"""A run's own packages: laid over the job environment as a folder, or an environment of their own.
 
 The base environment's exact versions are constraints, so an overlay never shadows a compiled
 package with one that its neighbours were not built for. What the base has already is left out.
-Where the constraints cannot be met the run fails, and says which of the two reasons it is: no such
-version, or one that conflicts with the base.
+Where the constraints cannot be met, the run gets an environment of its own with as many of the
+libraries that scripts use as go together with what it asked for. What was asked for is imported
+before the script starts, and everything is kept by a digest of what it was made of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+import importlib.metadata
 import re
-import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import uv
-
-from landloom.errors import LandloomError
+from landloom.server.launchers.installer import (
+    DependencyProblem,
+    distribution,
+    freeze,
+    install,
+    is_unsolvable,
+    normal,
+    run,
+    sentence,
+)
+from landloom.server.launchers.virtualenvs import make_environment
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9._,-]+\])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.*+!~<>=, _-]+")
 _OPERATORS: Final = "=<>!~"
 _DEFAULT_SECONDS: Final = 600.0
-_INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "XDG_CACHE_HOME")
-_INHERITED_PREFIXES: Final = ("UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_")
+_COMPANIONS: Final = (
+    *("geopandas", "matplotlib", "numpy", "pandas", "pyarrow", "pyproj", "rasterio", "requests"),
+    *("rioxarray", "s3fs", "shapely", "wkls", "xarray", "zarr"),
+)
+"""What scripts import beside the client, as far as the base has it."""
+_OLD_NUMPY: Final = ("numpy<2", "pyarrow<22")
+"""What goes with packages that were compiled for NumPy 1; pyarrow 22 needs NumPy 2 at run time."""
+_NUMPY_MISMATCH: Final = re.compile(
+    r"numpy\.dtype size changed|_ARRAY_API not found|compiled using NumPy 1|numpy\.core\.multiarray"
+)
+_ONE_VERSION: Final = re.compile(r"==[^*,]+|\.whl$")
 
 _IMPORT_CHECK: Final = """
 import importlib, importlib.metadata, sys
 folder, *names = sys.argv[1:]
 by_name = {}
-for found in importlib.metadata.distributions(path=[folder]):
+for found in importlib.metadata.distributions(path=[folder] if folder else sys.path):
     by_name[found.metadata["Name"].lower().replace("_", "-").replace(".", "-")] = found
 for name in names:
     found = by_name.get(name)
@@ -60,196 +78,226 @@ for name in names:
 """
 
 
-class DependencyProblem(LandloomError):
-    """A run's dependency cannot be had, or does not fit.
-
-    Attributes:
-        lines: What the installer printed, for the run's log.
-    """
-
-    code = "DEPENDENCY_PROBLEM"
-    status = 422
-
-    def __init__(self, message: str, *, suggestion: str = "", lines: Sequence[str] = ()) -> None:
-        super().__init__(message, suggestion=suggestion, field="environment.dependencies")
-        self.lines = tuple(lines)
-
-
 @dataclass(frozen=True, slots=True)
-class Overlay:
-    """Packages laid over the base environment."""
+class Packages:
+    """A run's own packages, installed."""
 
-    folder: Path | None
-    """To be put on PYTHONPATH; None where the base has everything already."""
-    lines: tuple[str, ...]
+    folder: Path | None = None
+    """To be put on PYTHONPATH; None where there is nothing to lay over the environment."""
+    python: Path | None = None
+    """Interpreter of an environment of the run's own; None where the base serves."""
+    lines: tuple[str, ...] = ()
     """What the installer printed, for the run's log; empty where nothing had to be done."""
 
 
 def requirements_of(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Turn the `environment.dependencies` of a run into requirements, sorted.
+    """Turn the PYPI ones of a run's `environment.dependencies` into requirements, sorted.
 
     Raises:
-        DependencyProblem: One is a FILE, or is not a name with a version.
+        DependencyProblem: One is not a name with a version.
     """
-    requirements = set()
-    for dependency in dependencies:
-        name = dependency.get("libraryName")
-        if name is None or dependency.get("sourceType", "PYPI") != "PYPI":
-            raise DependencyProblem(
-                f"The dependency {dependency.get('filePath') or dependency!r} is a file, and"
-                " files are not supported yet.",
-                suggestion="Name a package with sourceType PYPI, or put the code in the script.",
-            )
-        requirements.add(_requirement(str(name).strip(), dependency.get("libraryVersion")))
-    return tuple(sorted(requirements))
+    return tuple(
+        sorted(
+            {
+                _requirement(
+                    str(dependency["libraryName"]).strip(), dependency.get("libraryVersion")
+                )
+                for dependency in dependencies
+                if dependency.get("libraryName") is not None
+            }
+        )
+    )
 
 
-async def prepare_overlay(
+async def prepare_packages(
     requirements: Sequence[str],
     *,
     python: Path,
     cache_dir: Path,
     timeout_seconds: float = _DEFAULT_SECONDS,
-) -> Overlay:
+) -> Packages:
     """Resolve, install and check; the same requirements over the same base are done once.
 
     Args:
-        requirements: From `requirements_of`.
+        requirements: From `requirements_of`, and paths of wheels whose folders are named by what
+            is in them.
         python: Interpreter of the base environment.
-        cache_dir: Overlays are kept in `cache_dir/overlays/<hash>`.
+        cache_dir: Kept in `cache_dir/overlays/<digest>` and `cache_dir/environments/<digest>`.
         timeout_seconds: For all of it together.
 
     Raises:
-        DependencyProblem: Not to be had, in conflict with the base, or not importable.
+        DependencyProblem: Not to be had, or not importable.
     """
     if not requirements:
-        return Overlay(None, ())
+        return Packages()
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _prepare(sorted(requirements), python, cache_dir / "overlays")
+            return await _prepare(sorted(requirements), python, cache_dir)
     except TimeoutError as problem:
         raise DependencyProblem(
-            f"Installing {', '.join(requirements)} took longer than {timeout_seconds:g} seconds.",
+            f"Installing {_listed(requirements)} took longer than {timeout_seconds:g} seconds.",
             suggestion="Try again; ask for fewer or smaller packages.",
         ) from problem
 
 
-async def _prepare(requirements: list[str], python: Path, overlays: Path) -> Overlay:
-    base = await _freeze(python)
-    identity = "\n".join([str(python), *requirements, "", *base])
-    folder = overlays / hashlib.sha256(identity.encode()).hexdigest()[:32]
+async def _prepare(requirements: list[str], python: Path, cache_dir: Path) -> Packages:
+    base = await freeze(python)
+    identity = "\n".join([str(python), *requirements, "", *base, "", _day(requirements)])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    folder = cache_dir / "overlays" / name
     if folder.exists():
-        return Overlay(folder if any(folder.iterdir()) else None, ())
-    await asyncio.to_thread(overlays.mkdir, mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=overlays) as temporary:
+        return Packages(folder if any(folder.iterdir()) else None)
+    own = cache_dir / "environments" / name
+    if (own / "bin" / "python").exists():
+        return Packages(python=own / "bin" / "python")
+    await asyncio.to_thread(folder.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
         work = Path(temporary)
-        pins = await _resolve(requirements, base, python, work)
+        pins, reason = await _resolve(requirements, base, python, work)
+        if pins is None:
+            return await _prepare_own(requirements, base, python, own, reason)
         lines = await _install(pins, python, work)
         await _check_imports(requirements, python, work / "site")
         # Either this rename publishes it, or somebody else's did with the same content.
         with suppress(OSError):
             (work / "site").rename(folder)
-    return Overlay(folder if pins else None, lines)
+    return Packages(folder if pins else None, lines=lines)
 
 
-async def _freeze(python: Path) -> list[str]:
-    """List the base environment as `name==version`; what came from a folder or URL is left out."""
-    status, output = await _uv("pip", "freeze", "--python", str(python))
-    if status:
-        raise DependencyProblem(f"The job environment of {python} cannot be read.", lines=output)
-    return sorted(line for line in output if re.fullmatch(r"[\w.-]+==\S+", line))
+def _day(requirements: Sequence[str]) -> str:
+    """Return what "newest" means: the newest of today. Exact versions stay what they are."""
+    exact = all(_ONE_VERSION.search(each) for each in requirements)
+    return "" if exact else datetime.now(UTC).date().isoformat()
 
 
-async def _resolve(requirements: list[str], base: list[str], python: Path, work: Path) -> list[str]:
-    """Return the pins that the base lacks."""
-    wanted, constraints = work / "requirements.txt", work / "base.txt"
-    wanted.write_text("\n".join(requirements) + "\n")
+async def _resolve(
+    requirements: list[str], base: list[str], python: Path, work: Path
+) -> tuple[list[str] | None, str]:
+    """Return the pins that the base lacks, or (None, why) where the base cannot bear them."""
+    constraints = work / "base.txt"
     constraints.write_text("\n".join(base) + "\n")
-    command = ["pip", "compile", "--python", str(python), "--no-header", "--no-annotate", "--quiet"]
-    status, output = await _uv(*command, "--constraint", str(constraints), str(wanted))
+    status, output = await _compile(requirements, python, work, "--constraint", str(constraints))
     if not status:
-        present = {_normal(pin) for pin in base}
-        return [pin for pin in output if "==" in pin and _normal(pin) not in present]
-    free_status, free_output = await _uv(*command, str(wanted))
-    if free_status:
+        present = {normal(pin) for pin in base}
+        return [pin for pin in output if normal(pin) not in present], ""
+    free_status, free_output = await _compile(requirements, python, work)
+    if free_status or not is_unsolvable(output):
+        lines = free_output if free_status else output
         raise DependencyProblem(
-            f"{', '.join(requirements)} cannot be installed: {_sentence(free_output)}",
+            f"{_listed(requirements)} cannot be installed: {sentence(lines)}",
             suggestion="Check the names and versions of the run's dependencies.",
-            lines=free_output,
+            lines=lines,
         )
-    raise DependencyProblem(
-        f"{', '.join(requirements)} conflicts with the base environment: {_sentence(output)}",
-        suggestion="Leave the version open, or ask for one that fits the installed packages.",
-        lines=output,
+    return None, sentence(output)
+
+
+async def _compile(
+    requirements: Sequence[str], python: Path, work: Path, *options: str
+) -> tuple[int, list[str]]:
+    """Resolve; return (status, pins), or (status, what the installer said)."""
+    wanted = work / "requirements.txt"
+    wanted.write_text("\n".join(requirements) + "\n")
+    status, output = await install(
+        *("pip", "compile", "--python", str(python), "--no-header", "--no-annotate", "--quiet"),
+        *(*options, str(wanted)),
     )
+    if status:
+        return status, output
+    return 0, [line for line in output if "==" in line or " @ " in line or line.endswith(".whl")]
 
 
 async def _install(pins: list[str], python: Path, work: Path) -> tuple[str, ...]:
     site = work / "site"
     site.mkdir(mode=0o700)
-    if not pins:
-        return ()
+    return await _add(pins, python, work, "--target", str(site)) if pins else ()
+
+
+async def _add(pins: Sequence[str], python: Path, work: Path, *options: str) -> tuple[str, ...]:
+    """Install exactly these pins."""
     locked = work / "locked.txt"
     locked.write_text("\n".join(pins) + "\n")
-    # Copies, not hard links: a job that writes to its overlay must not reach the shared cache.
-    status, output = await _uv(
+    # Copies, not hard links: a job that writes to its packages must not reach the shared cache.
+    status, output = await install(
         *("pip", "install", "--no-deps", "--link-mode", "copy", "--python", str(python)),
-        *("--target", str(site), "--requirement", str(locked)),
+        *(*options, "--requirement", str(locked)),
     )
     if status:
         raise DependencyProblem(
-            f"{', '.join(pins)} cannot be installed: {_sentence(output)}", lines=output
+            f"{_listed(pins)} cannot be installed: {sentence(output)}", lines=output
         )
     return tuple(output)
 
 
-async def _check_imports(requirements: list[str], python: Path, site: Path) -> None:
+async def _prepare_own(
+    requirements: list[str], base: list[str], python: Path, folder: Path, reason: str
+) -> Packages:
+    """Make an environment of the run's own: the base's versions cannot be kept."""
+    has = {distribution(pin) for pin in base}
+    client = [each for each in _client_requirements() if distribution(each) in has]
+    scripts = [name for name in _COMPANIONS if name in has]
+    said = [f"[landloom] does not fit the job environment: {reason}"]
+
+    async def fill(interpreter: Path) -> list[str]:
+        for beside in ([*client, *scripts], client, []):
+            lines = await _install_together(requirements, beside, interpreter)
+            if lines is not None:
+                left = [each for each in [*client, *scripts] if each not in beside]
+                without = [f"[landloom] without {_listed(left)}"] if left else []
+                return [*lines, *without]
+        raise DependencyProblem(
+            f"{_listed(requirements)} conflicts with the base environment: {reason}",
+            suggestion="Leave the version open, or ask for one that fits the installed packages.",
+            lines=said,
+        )
+
+    interpreter, lines = await make_environment(folder, python, fill)
+    return Packages(
+        python=interpreter, lines=(*said, "[landloom] an environment of its own:", *lines)
+    )
+
+
+async def _install_together(
+    requirements: list[str], beside: Sequence[str], python: Path
+) -> tuple[str, ...] | None:
+    """Install what was asked for with others beside it; None where they do not go together."""
+    work = python.parents[1]
+    for old in ((), _OLD_NUMPY):
+        status, pins = await _compile([*requirements, *beside, *old], python, work)
+        if status:
+            return None
+        lines = await _add(pins, python, work)
+        try:
+            await _check_imports([*requirements, *beside], python)
+        except DependencyProblem as problem:
+            if not old and _NUMPY_MISMATCH.search(" ".join(problem.lines)):
+                continue
+            # What stands beside it fails only those scripts that import it.
+            await _check_imports(requirements, python)
+        return lines
+    return None
+
+
+def _client_requirements() -> list[str]:
+    """List what the platform's own client needs, without extras."""
+    needed = importlib.metadata.requires("landloom") or []
+    return [each for each in needed if "extra ==" not in each]
+
+
+async def _check_imports(
+    requirements: Sequence[str], python: Path, site: Path | None = None
+) -> None:
     """Import every package that was asked for: better a failure now than in the script."""
-    names = [_package(requirement) for requirement in requirements]
-    environment = {**_environment(), "PYTHONPATH": str(site)}
-    command = [str(python), "-P", "-c", _IMPORT_CHECK, str(site), *names]
-    status, output = await _run(command, environment)
+    names = [distribution(requirement) for requirement in requirements]
+    over = {"PYTHONPATH": str(site)} if site else {}
+    status, output = await run(
+        [str(python), "-P", "-c", _IMPORT_CHECK, str(site or ""), *names], over
+    )
     if status:
         raise DependencyProblem(
             f"A dependency was installed but cannot be imported: {output[-1] if output else ''}",
             suggestion="It may need another version of a package of the base environment.",
             lines=output,
         )
-
-
-async def _uv(*arguments: str) -> tuple[int, list[str]]:
-    return await _run([uv.find_uv_bin(), *arguments], _environment())
-
-
-async def _run(command: Sequence[str], environment: dict[str, str]) -> tuple[int, list[str]]:
-    """Run a command in a session of its own; return (status, lines of stdout and stderr)."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        raise
-    lines = output.decode("utf-8", "replace").splitlines()
-    return process.returncode or 0, [line.rstrip() for line in lines if line.strip()]
-
-
-def _environment() -> dict[str, str]:
-    """What installers get: building a package runs its code, which must meet no secret of ours."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
-    }
-    return kept | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
 def _requirement(name: str, version: Any) -> str:
@@ -261,17 +309,5 @@ def _requirement(name: str, version: Any) -> str:
     return name + text
 
 
-def _package(requirement: str) -> str:
-    return _normal(re.split(r"[\[=<>!~ ]", requirement, maxsplit=1)[0])
-
-
-def _normal(name: str) -> str:
-    """Spell a distribution's name as the index does: lower case, single dashes."""
-    head, mark, version = name.partition("==")
-    return re.sub(r"[-_.]+", "-", head).lower() + mark + version
-
-
-def _sentence(lines: Sequence[str]) -> str:
-    """Return the installer's reason as one sentence, without the drawing around it."""
-    text = " ".join(re.sub(r"^[^\w\"'`(]+", "", line) for line in lines)
-    return re.sub(r"^(error: )?No solution found [\w ]+:?\s*(cause: )?", "", text)
+def _listed(requirements: Sequence[str]) -> str:
+    return ", ".join(each.rpartition("/")[2] for each in requirements)

@@ -1,7 +1,8 @@
 """Workloads as processes of this machine, each under a runner of its own.
 
 The runner is detached: it outlives the server, which finds it again by the files in the
-workload's folder. Nothing is kept in memory but the handles by which ended runners are collected.
+workload's folder. Nothing is kept in memory but what these files tell, too: which cores and GPUs
+each has, and the handles by which ended runners are collected.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +21,16 @@ from typing import Final
 
 from landloom.errors import Unavailable
 from landloom.runner import folder, processes
+from landloom.runner.cgroup import remove_group
 from landloom.runner.processes import Identity
 from landloom.server.launchers.base import Observation, Workload
+from landloom.server.launchers.shares import Shares
 
 _START_SECONDS: Final = 15.0
 """How long a runner may take to show itself; after that `observe` tells what became of it."""
 _LOOK_SECONDS: Final = 0.01
 _SWEEP_SECONDS: Final = 10.0
+_VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 _RUNNER_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH")
 """What the runner itself gets of the server's environment; the job's own is in the spec."""
 
@@ -38,9 +43,21 @@ class LocalLauncher:
         *,
         grace_seconds: float = folder.DEFAULT_GRACE_SECONDS,
         python: str = sys.executable,
+        gpus: int = 0,
+        cgroup: Path | None = None,
     ) -> None:
-        """Make a launcher; `python` is an interpreter that has `landloom` and `psutil`."""
+        """Make a launcher.
+
+        Args:
+            grace_seconds: Between asking a process tree to end and ending it.
+            python: An interpreter that has `landloom` and `psutil`.
+            gpus: How many the machine has.
+            cgroup: Control group that is handed to us; None tries the server's own.
+        """
         self._grace_seconds = grace_seconds
+        self._cgroup = str(cgroup) if cgroup is not None else None
+        self._cores = Shares(_own_cores())
+        self._gpus = Shares(range(gpus))
         self._python = python
         self._runners: list[subprocess.Popen[bytes]] = []
 
@@ -72,7 +89,13 @@ class LocalLauncher:
     async def observe(self, directory: Path) -> Observation:
         """Say how it stands, from its folder alone."""
         self._collect()
-        return await asyncio.to_thread(_observe, directory)
+        seen = await asyncio.to_thread(_observe, directory)
+        if seen.state == "running":
+            await asyncio.to_thread(self._remember, directory)
+        elif seen.state in {"exited", "lost"}:
+            self._cores.free(directory.name)
+            self._gpus.free(directory.name)
+        return seen
 
     async def cancel(self, directory: Path) -> None:
         """Ask for its end. One that was never started ends as soon as it is."""
@@ -87,14 +110,7 @@ class LocalLauncher:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _was_started(directory):
             return None
-        spec = folder.Spec(
-            argv=workload.argv,
-            env={**workload.env, folder.MARKER: workload.id},
-            timeout_seconds=workload.timeout_seconds,
-            grace_seconds=self._grace_seconds,
-            memory_limit=workload.memory_limit,
-        )
-        folder.write_spec(directory, spec)
+        folder.write_spec(directory, self._spec(workload))
         # Created here, so that it is never more readable than the rest.
         errors = os.open(
             directory / folder.ERRORS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o600
@@ -112,6 +128,39 @@ class LocalLauncher:
             )
         finally:
             os.close(errors)
+
+    def _spec(self, workload: Workload) -> folder.Spec:
+        environment = {**workload.env, folder.MARKER: workload.id}
+        cores: tuple[int, ...] = ()
+        if workload.confined:
+            holder = workload.directory.name
+            cores = self._cores.take(holder, workload.cpus)
+            if self._gpus:
+                chosen = self._gpus.take(holder, workload.gpus)
+                environment[_VISIBLE_GPUS] = ",".join(map(str, chosen))
+        if workload.documents is not None:
+            environment[folder.DOCUMENTS] = str(workload.documents)
+        return folder.Spec(
+            argv=workload.argv,
+            env=environment,
+            timeout_seconds=workload.timeout_seconds,
+            grace_seconds=self._grace_seconds,
+            memory_limit=workload.memory_limit,
+            cores=cores,
+            documents=str(workload.documents) if workload.documents is not None else None,
+            cgroup=self._cgroup,
+        )
+
+    def _remember(self, directory: Path) -> None:
+        """Note what a workload holds that an earlier process of the server started."""
+        holder = directory.name
+        if holder in self._cores:
+            return
+        with suppress(OSError, ValueError):
+            spec = folder.read_spec(directory)
+            self._cores.keep(holder, len(spec.cores), spec.cores)
+            chosen = [int(each) for each in spec.env.get(_VISIBLE_GPUS, "").split(",") if each]
+            self._gpus.keep(holder, len(chosen), chosen)
 
     def _collect(self) -> None:
         """Take the status of runners that ended, so that they do not stay as zombies."""
@@ -170,7 +219,9 @@ def _sweep(directory: Path) -> None:
     child = _child_of(record)
     deadline = time.monotonic() + _SWEEP_SECONDS
     # Again and again, as a process may start another between being found and being killed.
-    while left := processes.strays(folder.MARKER, marker, child, directory / folder.WORK):
+    group = Path(record.cgroup) if record.cgroup is not None else None
+    work = directory / folder.WORK
+    while left := processes.strays(folder.MARKER, marker, child, work, group):
         processes.signal_all(left, signal.SIGKILL)
         if time.monotonic() >= deadline:
             raise Unavailable(
@@ -179,6 +230,14 @@ def _sweep(directory: Path) -> None:
                 suggestion="End them by hand; they belong to another user or hang in the kernel.",
             )
         time.sleep(_LOOK_SECONDS)
+    if group is not None:
+        remove_group(group)
+
+
+def _own_cores() -> Iterable[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
 
 
 def _runner_of(record: folder.RunnerRecord) -> Identity:

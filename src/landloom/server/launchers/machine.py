@@ -1,4 +1,4 @@
-"""What the machine has to give: cores and memory, as far as this process may use them."""
+"""What the machine has to give: cores, memory and GPUs, as far as this process may use them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Final
 import psutil
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_DEVICES: Final = Path("/dev")
 _FOR_RUNS: Final = 0.8
 """Share of the memory that runs may plan with; server, store and system live on the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Cores and bytes that workloads may use together."""
+    """Cores, bytes and GPUs that workloads may use together."""
 
     cpus: float
     memory_bytes: int
@@ -27,12 +28,15 @@ def this_machine(
     *,
     cpus: float | None = None,
     memory_bytes: int | None = None,
+    gpus: int | None = None,
     cgroup: Path = _CGROUP,
+    devices: Path = _DEVICES,
 ) -> Machine:
     """Measure the machine, within the limits of its container; what is given is taken as it is."""
     return Machine(
         cpus=cpus if cpus is not None else _cpus(cgroup),
         memory_bytes=memory_bytes if memory_bytes is not None else int(_FOR_RUNS * _memory(cgroup)),
+        gpus=gpus if gpus is not None else len(list(devices.glob("nvidia[0-9]*"))),
     )
 
 

@@ -12,7 +12,7 @@ from landloom.runner.usage import Sample, read_usage
 from landloom.server.accounts.keys import Caller
 from landloom.server.db.session import Database
 from landloom.server.launchers.machine import Machine
-from landloom.server.launchers.runtimes import Runtime, clamp, find_runtime
+from landloom.server.launchers.runtimes import Runtime, clamp
 from landloom.server.metrics.schemas import (
     DataValue,
     InstantMetric,
@@ -56,7 +56,7 @@ class Metrics:
             raise NotFound(
                 f"There is no run {run_id!r}.", suggestion="List the runs with GET /runs."
             )
-        size = clamp(find_runtime(runtime), self._machine).runtime
+        size = clamp(self._settings.sizes.find(runtime), self._machine).runtime
         samples = await asyncio.to_thread(read_usage, self._settings.workloads_dir / run_id)
         series = {name: points for name, points in utilization(samples, size).items() if points}
         return RunMetricsResponse(

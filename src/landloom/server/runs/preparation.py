@@ -1,4 +1,4 @@
-"""From a run's request to a workload: script, packages, environment, command."""
+"""From a run's request to a workload: script, files, packages, environment, command."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from landloom.errors import InvalidInput
 from landloom.server.accounts.keys import Keys
 from landloom.server.kit.clock import now
 from landloom.server.launchers.base import Workload
-from landloom.server.launchers.dependencies import prepare_overlay, requirements_of
+from landloom.server.launchers.dependencies import prepare_packages, requirements_of
+from landloom.server.launchers.environments import (
+    LockedEnvironment,
+    ensure_environment,
+    find_version,
+)
 from landloom.server.launchers.machine import Machine
-from landloom.server.launchers.runtimes import Allotment, clamp, find_runtime
-from landloom.server.runs.schemas import RunPayload, RunPythonPayload
+from landloom.server.launchers.runtimes import Allotment, clamp, millicores
+from landloom.server.runs.files import BroughtFiles, Files
+from landloom.server.runs.schemas import (
+    FileDependency,
+    PyPiDependency,
+    RunPayload,
+    RunPythonPayload,
+)
+from landloom.server.runs.spark import spark_environment
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials, ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
@@ -36,6 +48,7 @@ class RunWork:
     organization_id: str
     user_id: str
     status: str
+    resolved_version: str
     payload: RunPayload
     cancel_requested_at: datetime | None
     started_at: datetime | None
@@ -58,61 +71,121 @@ class Preparation:
         self._object_store = object_store
         self._objects = objects
         self._children = ChildEnvironment(settings)
+        self.millicores = millicores(settings.sizes, machine)
+        """What a run of each runtime holds, in thousandths of a core."""
 
     def allot(self, runtime: str) -> Allotment:
         """Return what a runtime gets of this machine."""
-        return clamp(find_runtime(runtime), self._machine)
+        return clamp(self._settings.sizes.find(runtime), self._machine)
+
+    def version(self, run: RunWork) -> str:
+        """Return the version a run gets: the one it was promised unless that is gone."""
+        try:
+            return self._environment(run).version
+        except InvalidInput:
+            return run.resolved_version
+
+    def _environment(self, run: RunWork) -> LockedEnvironment:
+        offered = self._settings.locked_environments
+        for environment in offered.values():
+            if environment.version == run.resolved_version:
+                return environment
+        return find_version(run.payload.version, offered)
 
     async def prepare(self, run: RunWork, directory: Path) -> tuple[Workload, tuple[str, ...]]:
-        """Fetch the script and the packages; return the workload and what the installer printed.
+        """Fetch the script, files and packages; return the workload and what the installer printed.
 
         Repeating it is harmless: what an earlier attempt left is written anew.
 
         Raises:
-            LandloomError: The source or a package cannot be had.
+            LandloomError: The source, a file or a package cannot be had.
         """
         payload = run.payload
         source = _python_source(payload)
-        requirements = requirements_of(
-            [dependency.wire() for dependency in payload.environment.dependencies]
-        )
         storage = UserStorage(self._settings.bucket, run.organization_id, run.user_id)
+        credentials = await self._credentials(storage)
         script = _script_path(directory, source.uri)
-        credentials = await self._fetch(storage, source.uri, script)
-        overlay = await prepare_overlay(
-            requirements, python=self._settings.job_python, cache_dir=self._settings.cache_dir
-        )
+        await self._fetch(credentials, *_bucket_and_key(source.uri), script)
+        files = await self._bring_files(payload, credentials, directory)
+        python, overlays, lines = await self._install(run, files)
+        size = self.allot(payload.runtime).runtime
         environment = self._children.for_run(
             storage,
             credentials,
             directory / "profile",
             api_key=await self._make_key(run),
             run_id=run.id,
-            overlays=[overlay.folder] if overlay.folder else [],
+            python=python,
+            overlays=[*files.archives, *overlays],
         )
-        size = self.allot(payload.runtime).runtime
+        environment |= spark_environment(
+            directory / "spark",
+            configs=payload.environment.spark_configs,
+            jars=files.jars,
+            python=python,
+            executors=size.spark_executors,
+        )
         workload = Workload(
             id=run.id,
             directory=directory,
-            argv=(str(self._settings.job_python), str(script), *source.args),
+            argv=(str(python), str(script), *source.args),
             env=environment,
             timeout_seconds=payload.timeout_seconds,
             cpus=size.cpus,
             memory_bytes=size.memory_bytes,
             memory_limit=size.memory_bytes,
+            confined=True,
+            gpus=size.gpus,
+            documents=files.documents,
         )
-        return workload, overlay.lines
+        return workload, lines
 
-    async def _fetch(self, storage: UserStorage, uri: str, script: Path) -> Credentials:
-        """Fetch the script with its owner's keys; return these."""
-        bucket, key = _bucket_and_key(uri)
-        credentials = await patiently(
+    async def _credentials(self, storage: UserStorage) -> Credentials:
+        return await patiently(
             lambda: self._object_store.ensure_user(
                 storage.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
             )
         )
-        await patiently(lambda: self._objects.download(credentials, bucket, key, script))
-        return credentials
+
+    async def _fetch(self, keys: Credentials, bucket: str, key: str, destination: Path) -> None:
+        """Fetch an object with the owner's keys."""
+        await patiently(lambda: self._objects.download(keys, bucket, key, destination))
+
+    async def _bring_files(
+        self, payload: RunPayload, keys: Credentials, directory: Path
+    ) -> BroughtFiles:
+        async def fetch(bucket: str, key: str, destination: Path) -> None:
+            await self._fetch(keys, bucket, key, destination)
+
+        files = Files(
+            fetch,
+            directory,
+            wheels=self._settings.cache_dir / "wheels",
+            forbidden=self._settings.data_dir,
+        )
+        dependencies = payload.environment.dependencies
+        return await files.bring(
+            [each for each in dependencies if isinstance(each, FileDependency)]
+        )
+
+    async def _install(
+        self, run: RunWork, files: BroughtFiles
+    ) -> tuple[Path, list[Path], tuple[str, ...]]:
+        """Return the run's interpreter, what to lay over it, and what the installer printed."""
+        settings = self._settings
+        base, made = await ensure_environment(
+            self._environment(run),
+            python=settings.job_python,
+            cache_dir=settings.cache_dir,
+        )
+        named = [each for each in run.payload.environment.dependencies if _is_named(each)]
+        packages = await prepare_packages(
+            [*requirements_of([each.wire() for each in named]), *map(str, files.wheels)],
+            python=base,
+            cache_dir=settings.cache_dir,
+        )
+        overlays = [packages.folder] if packages.folder else []
+        return packages.python or base, overlays, (*made, *packages.lines)
 
     async def _make_key(self, run: RunWork) -> str:
         key = await self._keys.create(
@@ -123,6 +196,10 @@ class Preparation:
             run_id=run.id,
         )
         return key.key
+
+
+def _is_named(dependency: PyPiDependency | FileDependency) -> bool:
+    return isinstance(dependency, PyPiDependency)
 
 
 def _python_source(payload: RunPayload) -> RunPythonPayload:
@@ -159,6 +236,7 @@ def run_work(row: Any) -> RunWork:
         organization_id=row.organization_id,
         user_id=row.user_id,
         status=row.status,
+        resolved_version=row.resolved_version,
         payload=RunPayload.model_validate(row.payload),
         cancel_requested_at=row.cancel_requested_at,
         started_at=row.started_at,

@@ -21,7 +21,6 @@ from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
 from landloom.server.dispatch import LeasedRows
 from landloom.server.kit.clock import now
-from landloom.server.kit.ids import new_id
 from landloom.server.launchers.base import Launcher, Observation
 from landloom.server.launchers.capacity import Capacity, Demand
 from landloom.server.logs.base import LogStore
@@ -32,8 +31,8 @@ from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run
 from landloom.server.settings import Settings
 
-_LOOK_AHEAD: Final = 50
-"""Rows of the queue that are looked at in one go."""
+_LOOK_AHEAD: Final = 200
+"""Places of the queue that are looked at in one go."""
 
 _MAX_ADOPTED: Final = 1000
 
@@ -75,11 +74,13 @@ class RunQueue(LeasedRows[Run]):
             adopted = await self._leases.free(
                 session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=sorted(held)
             )
-            waiting = await self._leases.free(
-                session, RunStatus.PENDING, limit=_LOOK_AHEAD, but=sorted(held)
+            waiting = await repository.queue(
+                session, self._preparation.millicores, limit=_LOOK_AHEAD
             )
         running = [*self._demands.values(), *map(self._demand, adopted)]
-        admitted = self._capacity.admit([self._demand(row) for row in waiting], running)
+        admitted = self._capacity.admit(
+            [self._demand(row) for row in waiting if row.id not in held], running
+        )
         if not adopted and not admitted:
             return []
         taken = []
@@ -180,9 +181,8 @@ class RunQueue(LeasedRows[Run]):
                 session,
                 lease,
                 RunStatus.PENDING,
-                app_id=new_id(),
                 app_status=AppStatus.PREPARING,
-                app_created_at=at,
+                resolved_version=self._preparation.version(run),
                 updated_at=at,
             )
             if not held:
@@ -197,7 +197,8 @@ class RunQueue(LeasedRows[Run]):
                     run.id,
                     EventCode.RUN_RUNTIME_CLAMPED,
                     f"The runtime {size.name!r} is larger than this machine; the run gets"
-                    f" {size.cpus:g} cores and {size.memory_bytes / 2**30:.1f} GiB.",
+                    f" {size.cpus:g} cores, {size.memory_bytes / 2**30:.1f} GiB and"
+                    f" {size.gpus} GPUs.",
                 )
         return True
 
@@ -246,14 +247,13 @@ class RunQueue(LeasedRows[Run]):
             _log.info("run ended", status=ending.status, exit_code=ending.exit_code)
 
     async def _tell_installer_output(self, directory: Path, problem: LandloomError) -> None:
-        """Put what an installer printed before it failed into the run's log."""
+        """Put what an installer printed before it failed, and what it came to, into the log."""
         lines: Any = getattr(problem, "lines", ())
-        if lines:
-            await self._logs.append(directory, list(lines))
+        await self._logs.append(directory, [*lines, f"[landloom] {problem}"])
 
-    def _demand(self, row: Run) -> Demand:
+    def _demand(self, row: Run | repository.Waiting) -> Demand:
         size = self._preparation.allot(row.runtime).runtime
-        return Demand(row.id, size.cpus, size.memory_bytes)
+        return Demand(row.id, size.cpus, size.memory_bytes, size.gpus)
 
     def _directory(self, lease: Lease) -> Path:
         return self._settings.workloads_dir / lease.row_id

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Select, Text, func, or_, select, tuple_, update
+from sqlalchemy import Select, Text, and_, case, func, or_, select, tuple_, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -55,6 +55,15 @@ class RunRow(Protocol):
     app_id: str | None
     app_status: str | None
     app_created_at: datetime | None
+
+
+class Waiting(Protocol):
+    """A run's place in the queue."""
+
+    id: str
+    runtime: str
+    position: int
+    """1 is the next to start."""
 
 
 class EventRow(Protocol):
@@ -148,6 +157,60 @@ async def read(
 def place(run: RunRow) -> Position:
     """Return where a run stands in the listing."""
     return Position(run.created_at, run.id)
+
+
+async def queue(
+    session: AsyncSession,
+    millicores: Mapping[str, int],
+    *,
+    limit: int | None = None,
+    only: Collection[str] = (),
+) -> Sequence[Waiting]:
+    """Return who waits, in the order in which they are to start.
+
+    Users take turns: the next is the first in line of the user with the least CPU in use. Taking
+    that again and again, as if nothing ended meanwhile, is to sort by what its user will hold when
+    its turn comes: what runs now, and what that user has waiting before it.
+
+    Args:
+        session: One that sees all organizations.
+        millicores: What each runtime counts, in thousandths of a core: whole numbers, so that
+            users who hold the same tie.
+        limit: So many at most.
+        only: Only these runs, whose positions are those among all.
+    """
+    cores = case(dict(millicores), value=Run.runtime, else_=1000)
+    held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= now())
+    waits = and_(Run.status == RunStatus.PENDING, ~held)
+    used = (
+        select(Run.user_id, func.sum(cores).label("cores"))
+        .where(or_(Run.status == RunStatus.RUNNING, and_(Run.status == RunStatus.PENDING, held)))
+        .group_by(Run.user_id)
+        .subquery()
+    )
+    line = func.sum(cores).over(
+        partition_by=Run.user_id, order_by=(Run.created_at, Run.id), rows=(None, 0)
+    )
+    turn = (
+        select(
+            Run.id,
+            Run.runtime,
+            Run.created_at,
+            (func.coalesce(used.c.cores, 0) + line - cores).label("turn"),
+        )
+        .outerjoin(used, used.c.user_id == Run.user_id)
+        .where(waits)
+        .subquery()
+    )
+    order = (turn.c.turn, turn.c.created_at, turn.c.id)
+    places = select(
+        turn.c.id, turn.c.runtime, func.row_number().over(order_by=order).label("position")
+    ).subquery()
+    query = select(places).order_by(places.c.position).limit(limit)
+    if only:
+        query = query.where(places.c.id.in_(only))
+    rows: Any = (await session.execute(query)).all()
+    return cast("Sequence[Waiting]", rows)
 
 
 async def request_cancel(session: AsyncSession, run_id: str) -> bool:

@@ -18,14 +18,16 @@ from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, read_page
+from landloom.server.launchers.machine import Machine
+from landloom.server.launchers.runtimes import millicores
 from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
 from landloom.server.runs import repository, schemas
 from landloom.server.runs.repository import RunFilter, RunRow
 from landloom.server.runs.rules import Rules
-from landloom.server.runs.states import RunStatus
+from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
-from landloom.server.runs.views import Document, run_document
+from landloom.server.runs.views import Document, is_waiting, run_document
 from landloom.server.settings import Settings
 
 MAX_LOG_LINES: Final = 1000
@@ -43,7 +45,9 @@ class Runs:
         logs: LogStore,
         dispatcher: Dispatcher,
         cancel_workflows: Callable[[AsyncSession, str], Awaitable[Callable[[], None]]],
+        machine: Machine,
     ) -> None:
+        self._millicores = millicores(settings.sizes, machine)
         self._settings = settings
         self._rules = Rules(settings)
         self._offers = Offers(settings)
@@ -102,7 +106,9 @@ class Runs:
             NotFound: The caller's organization has no such run.
         """
         async with self._database.reading(caller.organization_id) as session:
-            return await _shown(session, run_id)
+            view = await _shown(session, run_id)
+        await self._place([view])
+        return view
 
     async def list(
         self, caller: Caller, wanted: RunFilter, *, cursor: str | None, size: int
@@ -120,14 +126,17 @@ class Runs:
                 start,
                 size,
             )
-            return {
-                "items": await _documents(session, page.items),
-                "total": await repository.count(session, wanted),
-                "current_page": page.current,
-                "current_page_backwards": page.current_backwards,
-                "previous_page": page.previous,
-                "next_page": page.next,
-            }
+            items = await _documents(session, page.items)
+            total = await repository.count(session, wanted)
+        await self._place(items)
+        return {
+            "items": items,
+            "total": total,
+            "current_page": page.current,
+            "current_page_backwards": page.current_backwards,
+            "previous_page": page.previous,
+            "next_page": page.next,
+        }
 
     async def cancel(self, caller: Caller, run_id: str) -> Document:
         """Ask for a run's end, and that of its workflows; a finished run stays as it is.
@@ -166,6 +175,14 @@ class Runs:
             next_page=cursor + len(lines) if lines else None,
         )
 
+    async def _place(self, documents: Sequence[Document]) -> None:
+        """Say of those that wait which place in the queue, among all organizations, they have."""
+        waiting = {each["id"]: each["kubeApp"] for each in documents if is_waiting(each)}
+        if waiting:
+            async with self._database.reading(None) as session:
+                for place in await repository.queue(session, self._millicores, only=waiting):
+                    waiting[place.id]["message"] = f"Waiting: position {place.position} in line."
+
     def _row(
         self, caller: Caller, run_id: str, payload: schemas.RunPayload, source_client: str | None
     ) -> Run:
@@ -181,6 +198,9 @@ class Runs:
             region=payload.region,
             runtime=payload.runtime,
             resolved_version=self._offers.version(payload.version),
+            app_id=new_id(),
+            app_status=AppStatus.PENDING,
+            app_created_at=made_at,
             payload=payload.wire(),
             source_client=(source_client or "")[:_MAX_CLIENT] or None,
             timed_out=False,

@@ -28,6 +28,7 @@ class RunStatus(StrEnum):
 class AppStatus(StrEnum):
     """Where the workload of a run stands; those of the public names that come up here."""
 
+    PENDING = "PENDING"
     PREPARING = "PREPARING"
     PREPARE_FAILED = "PREPARE_FAILED"
     DEPLOY_FAILED = "DEPLOY_FAILED"

@@ -9,14 +9,17 @@ out; a test holds every document against it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from landloom.server.kit.clock import to_wire
 from landloom.server.runs.repository import EventRow, RunRow
+from landloom.server.runs.states import AppStatus
 
 type Document = dict[str, Any]
+
+_IN_LINE: Final = "Waiting in line."
 
 _encoder = msgspec.json.Encoder()
 
@@ -50,6 +53,12 @@ def run_document(run: RunRow, events: Sequence[EventRow], owner: msgspec.Raw) ->
     }
 
 
+def is_waiting(document: Document) -> bool:
+    """Tell whether a run waits for its turn."""
+    app = document["kubeApp"]
+    return app is not None and app["status"] == AppStatus.PENDING
+
+
 def _app(run: RunRow, events: Sequence[EventRow], payload: msgspec.Raw) -> Document | None:
     if run.app_id is None or run.app_status is None or run.app_created_at is None:
         return None
@@ -70,7 +79,7 @@ def _app(run: RunRow, events: Sequence[EventRow], payload: msgspec.Raw) -> Docum
         "events": [_event(event) for event in events],
         "cpuUsage": 0,
         "regionName": run.region,
-        "message": events[-1].message if events else None,
+        "message": events[-1].message if events else _IN_LINE,
     }
 
 

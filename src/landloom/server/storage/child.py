@@ -30,6 +30,7 @@ class ChildEnvironment:
         *,
         api_key: str,
         run_id: str,
+        python: Path,
         overlays: Sequence[Path],
     ) -> dict[str, str]:
         """Return the environment of a run's script; write the profile it names."""
@@ -39,7 +40,7 @@ class ChildEnvironment:
             landloom_url=self._settings.public_url,
             run_id=run_id,
             ca_bundle=self._settings.ca_bundle,
-            python=self._settings.job_python,
+            python=python,
             overlays=overlays,
             server_environment=self._inherited(),
         )

@@ -10,12 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from landloom.server.launchers import dependencies
-from landloom.server.launchers.dependencies import (
-    DependencyProblem,
-    prepare_overlay,
-    requirements_of,
-)
+from landloom.server.launchers.dependencies import prepare_packages, requirements_of
+from landloom.server.launchers.installer import DependencyProblem, distribution, sentence
 
 PYTHON = Path(sys.executable)
 
@@ -50,7 +46,7 @@ def wheel(tmp_path, monkeypatch):
 @pytest.fixture
 def prepare(tmp_path):
     async def prepare(*requirements, **options):
-        return await prepare_overlay(
+        return await prepare_packages(
             requirements, python=PYTHON, cache_dir=tmp_path / "cache", **options
         )
 
@@ -66,9 +62,19 @@ class TestRequirements:
         wanted = [pypi("pandas", "1.5.3"), pypi("numpy", ">=1,<2"), pypi("attrs"), pypi("six", "")]
         assert requirements_of(wanted) == ("attrs", "numpy>=1,<2", "pandas==1.5.3", "six")
 
-    def test_a_file_is_refused_by_name(self):
-        with pytest.raises(DependencyProblem, match=r"s3://b/x\.whl' is a file"):
-            requirements_of([{"sourceType": "FILE", "filePath": "s3://b/x.whl"}])
+    def test_files_are_none(self):
+        assert requirements_of([{"sourceType": "FILE", "filePath": "s3://b/x.whl"}]) == ()
+
+    @pytest.mark.parametrize(
+        ("requirement", "name"),
+        [
+            ("Land_loom.x[a,b]>=1", "land-loom-x"),
+            ("/a/b-c/Land_Loom-1.0-py3-none-any.whl", "land-loom"),
+            ("six ; python_version > '3'", "six"),
+        ],
+    )
+    def test_the_name_of_a_distribution_is_spelled_as_the_index_does(self, requirement, name):
+        assert distribution(requirement) == name
 
     @pytest.mark.parametrize(
         ("name", "version"),
@@ -142,11 +148,6 @@ class TestProblems:
         assert any("there is no version" in line for line in problem.value.lines)
         assert list((tmp_path / "cache" / "overlays").iterdir()) == []
 
-    async def test_one_that_the_base_cannot_bear_is_called_a_conflict(self, prepare, wheel):
-        wheel("psutil", "0.1")
-        with pytest.raises(DependencyProblem, match="conflicts with the base environment"):
-            await prepare("psutil==0.1")
-
     async def test_a_package_that_cannot_be_imported_fails_before_the_script(self, prepare, wheel):
         wheel("landloom_demo", "1.0", "raise RuntimeError('built for another numpy')")
         with pytest.raises(DependencyProblem, match="built for another numpy"):
@@ -178,7 +179,7 @@ def test_the_drawing_around_a_reason_is_taken_off():
         "  \u2570\u2500\u25b6 Because there is no version of a==9 and you require a==9, we can",
         "      conclude that your requirements are unsatisfiable.",
     ]
-    assert dependencies._sentence(lines) == (
+    assert sentence(lines) == (
         "Because there is no version of a==9 and you require a==9, we can conclude that your "
         "requirements are unsatisfiable."
     )
