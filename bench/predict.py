@@ -8,9 +8,10 @@ two dates of the scenes that `scenes.py` makes. Patches of 256 px overlap by 64 
 
 Ours is `predict_mosaic`, from store to store, model placed and loops compiled before. The limit is
 the fastest of torch, ONNX Runtime and OpenVINO on patches of the same mosaic that lie in memory,
-each with its best of batches of 1 and 4 (and streams), two threads; it does nothing but the model,
-on fewer patches (rates are compared). Rates are computed pixels a second: patches times 256 times
-256; `km2_s` is the ground that ours covers at 10 m a pixel.
+each with its best of batches of 1 and 4 (and streams; found once, before), two threads. It does
+nothing but the model, on fewer patches: rates are compared, computed pixels a second, where those
+are patches times 256 times 256. `vs_limit_by_cpu` compares the processor's seconds, which other
+work on the machine moves less; `km2_s` is the ground that ours covers at 10 m a pixel.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ RUNTIMES = ("torch", "onnxruntime", "openvino")
 
 type Patches = NDArray[np.float32]
 type Bare = Callable[[Patches], None]
+type Way = Callable[[], Bare]
 
 
 def model_file() -> Path:
@@ -200,26 +203,36 @@ def prepare_ours(side: str, device: str = "cpu") -> Run:
     return lambda: predict(int(side))
 
 
-def prepare_bare(runtime: str, count: str = str(LIMIT_PATCHES)) -> Run:
-    """Run a runtime alone over patches in memory, the best of its batches and streams."""
-    given = patches(int(count))
-    ways = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}[runtime]()
-    tried: dict[str, float] = {}
-    for name, run in ways.items():
-        run(given[:TRIED_PATCHES])
-        started = time.perf_counter()
-        run(given[:TRIED_PATCHES])
-        tried[name] = time.perf_counter() - started
-    best = min(tried, key=lambda name: tried[name])
+def prepare_ways(runtime: str) -> Run:
+    """Find the fastest of a runtime's batches and streams."""
+    given = patches(TRIED_PATCHES)
+
+    def tried() -> dict[str, Any]:
+        seconds: dict[str, float] = {}
+        for name, make in WAYS[runtime]().items():
+            run = make()
+            run(given)
+            started = time.perf_counter()
+            run(given)
+            seconds[name] = time.perf_counter() - started
+        return {"way": min(seconds, key=lambda name: seconds[name])}
+
+    return tried
+
+
+def prepare_bare(runtime: str, way: str) -> Run:
+    """Run a runtime alone over patches in memory, in one of its ways."""
+    given, run = patches(LIMIT_PATCHES), WAYS[runtime]()[way]()
+    run(given[:TRIED_PATCHES])
 
     def timed() -> dict[str, Any]:
-        ways[best](given)
-        return {"patches": len(given), "way": best}
+        run(given)
+        return {"patches": len(given), "way": way}
 
     return timed
 
 
-def _torch() -> dict[str, Bare]:
+def _torch() -> dict[str, Way]:
     import torch  # noqa: PLC0415
 
     torch.set_num_threads(THREADS)
@@ -233,10 +246,10 @@ def _torch() -> dict[str, Bare]:
 
         return run
 
-    return {f"batch {batch}": way(batch) for batch in (1, 4)}
+    return {f"batch {batch}": partial(way, batch) for batch in (1, 4)}
 
 
-def _onnxruntime() -> dict[str, Bare]:
+def _onnxruntime() -> dict[str, Way]:
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
@@ -251,10 +264,10 @@ def _onnxruntime() -> dict[str, Bare]:
 
         return run
 
-    return {f"batch {batch}": way(batch) for batch in (1, 4)}
+    return {f"batch {batch}": partial(way, batch) for batch in (1, 4)}
 
 
-def _openvino() -> dict[str, Bare]:
+def _openvino() -> dict[str, Way]:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino  # noqa: PLC0415
 
@@ -280,7 +293,17 @@ def _openvino() -> dict[str, Bare]:
         return run
 
     pairs = [(1, 1), (4, 1), (1, 2), (4, 2)]
-    return {f"batch {batch}, streams {streams}": way(batch, streams) for batch, streams in pairs}
+    return {
+        f"batch {batch}, streams {streams}": partial(way, batch, streams)
+        for batch, streams in pairs
+    }
+
+
+WAYS: Mapping[str, Callable[[], dict[str, Way]]] = {
+    "torch": _torch,
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+}
 
 
 def prepare_gpu_bare(count: str) -> Run:
@@ -338,9 +361,11 @@ def _difference(predict: Run) -> float:
     return worst
 
 
-def rate(samples: list[Sample]) -> float:
-    """Return the median of computed kilopixels a second."""
-    return float(np.median([s.fields["patches"] * PIXELS / s.wall_s / 1000 for s in samples]))
+def rate(samples: list[Sample], *, cpu: bool = False) -> float:
+    """Return the median of computed kilopixels a second, of the clock or of one processor."""
+    seconds = [sample.cpu_s if cpu else sample.wall_s for sample in samples]
+    pixels = [sample.fields["patches"] * PIXELS / 1000 for sample in samples]
+    return float(np.median(np.divide(pixels, seconds)))
 
 
 def run_cpu(side: int, rounds: int) -> None:
@@ -349,9 +374,10 @@ def run_cpu(side: int, rounds: int) -> None:
     for pixels in (256, 1024, 2048, side):
         mosaic(pixels)
     difference = sample_once(__file__, "agree", ["cpu"]).fields["agree"]
+    ways = {name: sample_once(__file__, "ways", [name]).fields["way"] for name in RUNTIMES}
     found = measure(
         __file__,
-        {"ours": [side], **{name: [name] for name in RUNTIMES}},
+        {"ours": [side], **{name: [name, way] for name, way in ways.items()}},
         rounds=rounds,
         names=dict.fromkeys(RUNTIMES, "bare"),
     )
@@ -369,11 +395,12 @@ def run_cpu(side: int, rounds: int) -> None:
         rate=True,
         unit="computed kpx/s",
         difference=difference,
-        limit_is=f"{fastest}, {found[fastest][-1].fields['way']}",
+        limit_is=f"{fastest}, {ways[fastest]}",
         runtime=ours[-1].fields["runtime"],
         side=side,
         wall_s=float(np.median([sample.wall_s for sample in ours])),
         km2_s=float(np.median([(side / 100) ** 2 / sample.wall_s for sample in ours])),
+        vs_limit_by_cpu=rate(found[fastest], cpu=True) / rate(ours, cpu=True),
         cpu_share=float(np.median([s.cpu_s / s.wall_s / THREADS for s in ours])),
         peak_mb=memory(ours) / 1e6,
         start_s=float(np.median([sample.fields["start_s"] for sample in ours])),
@@ -429,6 +456,7 @@ def main() -> None:
 
 VARIANTS = {
     "ours": prepare_ours,
+    "ways": prepare_ways,
     "bare": prepare_bare,
     "gpu_bare": prepare_gpu_bare,
     "agree": prepare_agree,
