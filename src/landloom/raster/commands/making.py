@@ -29,6 +29,7 @@ from landloom.raster.commands.session import finish, request_of, work
 from landloom.raster.models.registry import ModelRegistry
 from landloom.raster.models.resolve import resolve_model
 from landloom.raster.settings import EngineSettings
+from landloom.wire.requests import WorkflowRequest
 
 Datasets = Annotated[
     list[str] | None,
@@ -120,31 +121,27 @@ def predict(
                 "--aoi needs --recipe, --start and --end, and takes no mosaic.",
                 suggestion="Build a mosaic first, and give its URI with --model.",
             )
-        said = _window(aoi, start, end, crs, skip=skip, overviews=False)
-        request = request_of(
-            "build_and_predict_mosaic_recipe", model_recipe=recipe, **said, **common
-        )
+        common |= _window(aoi, start, end, crs, skip=skip, overviews=False)
+        request = request_of("build_and_predict_mosaic_recipe", model_recipe=recipe, **common)
+    elif mosaics and recipe is not None and model is None:
+        inference = _recipe_inference(recipe, settings)
+        request = _over(mosaics, inference, common)
+    elif mosaics and model is not None and recipe is None:
+        inference = {
+            "model_path": model,
+            "features": feature or [],
+            "labels": label or [],
+            "patch_size": patch_size,
+            "clip_size": clip_size,
+            "actor": actor.lower(),
+            "device": device,
+            "max_batch_size": batch,
+        }
+        request = _over(mosaics, inference, common)
     else:
-        if not mosaics or (recipe is None) == (model is None):
-            raise InvalidInput(
-                "What to run over what is not clear.",
-                suggestion="Give a mosaic and either --recipe or --model; or --recipe and --aoi.",
-            )
-        if recipe is not None:
-            inference = _recipe_inference(recipe, settings)
-        else:
-            inference = {
-                "model_path": model,
-                "features": feature or [],
-                "labels": label or [],
-                "patch_size": patch_size,
-                "clip_size": clip_size,
-                "actor": actor.lower(),
-                "device": device,
-                "max_batch_size": batch,
-            }
-        request = request_of(
-            "predict_mosaic", mosaics=_absolute(mosaics), inference=inference, **common
+        raise InvalidInput(
+            "What to run over what is not clear.",
+            suggestion="Give a mosaic and either --recipe or --model; or --recipe and --aoi.",
         )
     finish(work(request, settings), as_json=as_json)
 
@@ -254,6 +251,10 @@ def _window(
         "on_error": "skip" if skip else "raise",
         "overviews": overviews,
     }
+
+
+def _over(mosaics: list[str], inference: dict[str, Any], common: dict[str, Any]) -> WorkflowRequest:
+    return request_of("predict_mosaic", mosaics=_absolute(mosaics), inference=inference, **common)
 
 
 def _recipe_inference(name: str, settings: EngineSettings) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from torch.export.passes import move_to_device_pass
 from landloom.errors import ModelRejected
 from landloom.raster.geometries.model import Instance
 from landloom.raster.geometries.tokenizer import Tokenizer
-from landloom.raster.models.archive import MODEL, TRANSFORMS, open_archive
+from landloom.raster.models.archive import MODEL, TRANSFORMS, has_extra, open_archive
 from landloom.raster.models.program import size_range
 from landloom.raster.models.registry import ModelFile
 from landloom.wire.requests import GeometryInference
@@ -124,8 +124,10 @@ def geometry_card(file: ModelFile) -> GeometryCard | None:
     Raises:
         ModelRejected: It cannot be opened, or its program has another interface.
     """
+    if not has_extra(file, TOKENIZER):
+        return None
     archive = open_archive(file)
-    if TOKENIZER not in archive.extra or MODEL not in archive.programs:
+    if MODEL not in archive.programs:
         return None
     image, prompts = _inputs(file, archive.programs[MODEL])
     transforms = archive.programs.get(TRANSFORMS)

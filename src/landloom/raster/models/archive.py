@@ -90,21 +90,37 @@ def open_archive(file: ModelFile) -> Archive:
     return Archive(contents.exported_programs, version, extra.get("mlm-metadata"), extra, packages)
 
 
+def has_extra(file: ModelFile, name: str) -> bool:
+    """Tell whether an archive has an extra file, without loading its programs.
+
+    Raises:
+        ModelRejected: It is no archive.
+    """
+    with _unzipped(file) as archive:
+        return any(each.endswith(f"/extra/{name}") for each in archive.namelist())
+
+
 def _version(file: ModelFile) -> str:
+    with _unzipped(file) as archive:
+        for name in archive.namelist():
+            if name.endswith("/archive_version"):
+                return archive.read(name).decode().strip()
+    raise ModelRejected(
+        f"{file.path} is a zip, but not a .pt2 archive: it does not say its archive version.",
+        suggestion="A torch.jit or state_dict file must be exported with torch.export first.",
+    )
+
+
+@contextmanager
+def _unzipped(file: ModelFile) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file.path) as archive:
-            for name in archive.namelist():
-                if name.endswith("/archive_version"):
-                    return archive.read(name).decode().strip()
+            yield archive
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelRejected(
             f"{file.path} is not a .pt2 archive: {error}.",
             suggestion="Check that the file was copied whole.",
         ) from error
-    raise ModelRejected(
-        f"{file.path} is a zip, but not a .pt2 archive: it does not say its archive version.",
-        suggestion="A torch.jit or state_dict file must be exported with torch.export first.",
-    )
 
 
 @contextmanager
