@@ -36,11 +36,11 @@ def show_files(files: Path, place: Path = PLACE) -> None:
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     changed = place if place.is_dir() else place.parent
-    # Opened before anything is mounted over it.
+    _unshare()
+    # Opened before anything is mounted over it, and here: another namespace's cannot be bound.
     sources = [(file.name, os.open(file, os.O_PATH | os.O_CLOEXEC)) for file in files.iterdir()]
     before = os.open(changed, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _unshare()
         # What is mounted here stays here; what the machine mounts later still comes through.
         _mount(None, "/", None, _MS_REC | _MS_SLAVE)
         _mount("tmpfs", changed, "tmpfs", 0, "mode=0755")

@@ -182,12 +182,7 @@ async def _resolve(
         return [pin for pin in output if normal(pin) not in present], ""
     free_status, free_output = await _compile(requirements, python, work)
     if free_status or not is_unsolvable(output):
-        lines = free_output if free_status else output
-        raise DependencyProblem(
-            f"{_listed(requirements)} cannot be installed: {sentence(lines)}",
-            suggestion="Check the names and versions of the run's dependencies.",
-            lines=lines,
-        )
+        raise _not_installable(requirements, free_output if free_status else output)
     return None, sentence(output)
 
 
@@ -222,9 +217,7 @@ async def _add(pins: Sequence[str], python: Path, work: Path, *options: str) -> 
         *(*options, "--requirement", str(locked)),
     )
     if status:
-        raise DependencyProblem(
-            f"{_listed(pins)} cannot be installed: {sentence(output)}", lines=output
-        )
+        raise _not_installable(pins, output)
     return tuple(output)
 
 
@@ -261,8 +254,14 @@ async def _install_together(
 ) -> tuple[str, ...] | None:
     """Install what was asked for with others beside it; None where they do not go together."""
     work = python.parents[1]
+    constraints = work / "constraints.txt"
     for old in ((), _OLD_NUMPY):
-        status, pins = await _compile([*requirements, *beside, *old], python, work)
+        constraints.write_text("".join(f"{each}\n" for each in old))
+        status, pins = await _compile(
+            [*requirements, *beside], python, work, "--constraint", str(constraints)
+        )
+        if status and not is_unsolvable(pins):
+            raise _not_installable(requirements, pins)
         if status:
             return None
         lines = await _add(pins, python, work)
@@ -307,6 +306,14 @@ def _requirement(name: str, version: Any) -> str:
     if text and text[0] not in _OPERATORS:
         text = f"=={text}"
     return name + text
+
+
+def _not_installable(requirements: Sequence[str], lines: list[str]) -> DependencyProblem:
+    return DependencyProblem(
+        f"{_listed(requirements)} cannot be installed: {sentence(lines)}",
+        suggestion="Check the names and versions of the run's dependencies.",
+        lines=lines,
+    )
 
 
 def _listed(requirements: Sequence[str]) -> str:

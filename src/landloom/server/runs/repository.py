@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Select, Text, and_, case, func, or_, select, tuple_, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
@@ -168,9 +169,10 @@ async def queue(
 ) -> Sequence[Waiting]:
     """Return who waits, in the order in which they are to start.
 
-    Users take turns: the next is the first in line of the user with the least CPU in use. Taking
-    that again and again, as if nothing ended meanwhile, is to sort by what its user will hold when
-    its turn comes: what runs now, and what that user has waiting before it.
+    Users take turns: the next is the first in line of the user with the least CPU in use, and of
+    those that hold the same, of the one whose last start is longest ago. Taking that again and
+    again, as if nothing ended meanwhile, is to sort by what its user will hold when its turn comes:
+    what runs now, and what that user has waiting before it.
 
     Args:
         session: One that sees all organizations.
@@ -183,6 +185,15 @@ async def queue(
     held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= now())
     waits = and_(Run.status == RunStatus.PENDING, ~held)
     used = (
+    latest = aliased(Run)
+    waiting_users = select(Run.user_id).where(waits).distinct().subquery()
+    began = select(
+        waiting_users.c.user_id,
+        select(func.max(latest.started_at))
+        .where(latest.user_id == waiting_users.c.user_id)
+        .scalar_subquery()
+        .label("at"),
+    ).subquery()
         select(Run.user_id, func.sum(cores).label("cores"))
         .where(or_(Run.status == RunStatus.RUNNING, and_(Run.status == RunStatus.PENDING, held)))
         .group_by(Run.user_id)
@@ -191,8 +202,10 @@ async def queue(
     line = func.sum(cores).over(
         partition_by=Run.user_id, order_by=(Run.created_at, Run.id), rows=(None, 0)
     )
+            began.c.at,
     turn = (
         select(
+        .join(began, began.c.user_id == Run.user_id)
             Run.id,
             Run.runtime,
             Run.created_at,
@@ -202,7 +215,7 @@ async def queue(
         .where(waits)
         .subquery()
     )
-    order = (turn.c.turn, turn.c.created_at, turn.c.id)
+    order = (turn.c.turn, turn.c.at.is_not(None), turn.c.at, turn.c.created_at, turn.c.id)
     places = select(
         turn.c.id, turn.c.runtime, func.row_number().over(order_by=order).label("position")
     ).subquery()

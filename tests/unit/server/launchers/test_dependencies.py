@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,10 @@ def wheel(tmp_path, monkeypatch):
     wheels.mkdir()
     for name in [name for name in os.environ if name.startswith("UV_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    index = tmp_path / "index"
+    index.mkdir()
+    # An index with nothing in it: no look-up leaves this machine.
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.as_uri())
     monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
 
@@ -36,9 +40,11 @@ def wheel(tmp_path, monkeypatch):
             f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
         files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
-        with zipfile.ZipFile(wheels / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        made = wheels / f"{name}-{version}-py3-none-any.whl"
+        with zipfile.ZipFile(made, "w") as archive:
             for path, text in files.items():
                 archive.writestr(path, text)
+        return made
 
     return make
 
@@ -135,6 +141,86 @@ class TestOverlay:
         wheel("landloom_demo", "1.0")
         overlay = await prepare("landloom-demo")
         assert (overlay.folder / "landloom_demo" / "__init__.py").stat().st_nlink == 1
+
+
+class TestFiles:
+    async def test_a_wheel_is_installed_with_what_it_needs(self, prepare, wheel, tmp_path):
+        wheel("landloom_needed", "2.0")
+        file = wheel("landloom_demo", "1.0", "import landloom_needed", ["landloom-needed"])
+        brought = tmp_path / "brought" / file.name
+        brought.parent.mkdir()
+        file.rename(brought)
+        packages = await prepare(str(brought))
+        assert (packages.folder / "landloom_demo" / "__init__.py").exists()
+        assert (packages.folder / "landloom_needed").exists()
+        assert (await prepare(str(brought))).folder == packages.folder
+
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("landloom_demo-1.0-py3-none-any.whl", b"no wheel", "landloom_demo"),
+            ("nameless.whl", b"", "nameless"),
+            ("landloom_demo-1.0-cp27-cp27m-macosx_10_6_intel.whl", None, "landloom"),
+        ],
+    )
+    async def test_a_bad_wheel_is_told_in_the_installers_words(
+        self, prepare, wheel, tmp_path, name, content, said
+    ):
+        content = content if content is not None else wheel("landloom_demo", "1.0").read_bytes()
+        file = tmp_path / name
+        file.write_bytes(content)
+        with pytest.raises(DependencyProblem, match="cannot be installed") as problem:
+            await prepare(str(file))
+        assert any(said in line for line in problem.value.lines)
+
+
+class TestOwnEnvironment:
+    async def test_what_the_base_cannot_bear_gets_an_environment_of_its_own(self, prepare, wheel):
+        wheel("psutil", "0.1", "version = 'ancient'")
+        packages = await prepare("psutil==0.1")
+        assert packages.folder is None
+        assert any("psutil==0.1" in line for line in packages.lines)
+        assert "does not fit the job environment" in packages.lines[0]
+        assert await said_by(packages.python, "import psutil; print(psutil.version)") == "ancient"
+        again = await prepare("psutil==0.1")
+        assert (again.python, again.lines) == (packages.python, ())
+
+    async def test_it_can_import_the_client_and_says_what_it_lacks(self, prepare, wheel):
+        wheel("psutil", "0.1")
+        packages = await prepare("psutil==0.1")
+        code = "import landloom.errors, importlib.metadata as m; print(m.version('landloom'))"
+        assert await said_by(packages.python, code) == version("landloom")
+        assert "geopandas" in packages.lines[-1]
+
+    async def test_libraries_that_go_along_come_along(self, prepare, wheel):
+        wheel("psutil", "0.1")
+        for name in ("httpx", "obstore", "platformdirs", "pydantic", "rich", "typer"):
+            wheel(name, "99.0", f"it = {name!r}")
+        packages = await prepare("psutil==0.1")
+        assert await said_by(packages.python, "import httpx; print(httpx.it)") == "httpx"
+        assert "httpx" not in packages.lines[-1]
+
+    async def test_packages_for_numpy_1_get_it(self, prepare, wheel):
+        wheel("psutil", "0.1", "import numpy\nassert numpy.major == 1, 'numpy.dtype size changed'")
+        wheel("numpy", "1.26.4", "major = 1")
+        wheel("numpy", "2.9", "major = 2")
+        wheel("landloom_old", "1.0", "import psutil", ["psutil==0.1", "numpy"])
+        packages = await prepare("landloom-old")
+        assert await said_by(packages.python, "import numpy; print(numpy.major)") == "1"
+
+    async def test_one_that_cannot_be_imported_leaves_none_behind(self, prepare, wheel, tmp_path):
+        wheel("psutil", "0.1", "raise RuntimeError('broken')")
+        with pytest.raises(DependencyProblem, match="broken"):
+            await prepare("psutil==0.1")
+        assert list((tmp_path / "cache" / "environments").iterdir()) == []
+
+
+async def said_by(python, code):
+    ended = await asyncio.to_thread(
+        subprocess.run, [str(python), "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
 
 
 class TestProblems:
