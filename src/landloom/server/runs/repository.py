@@ -185,6 +185,11 @@ async def queue(
     held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= now())
     waits = and_(Run.status == RunStatus.PENDING, ~held)
     used = (
+        select(Run.user_id, func.sum(cores).label("cores"))
+        .where(or_(Run.status == RunStatus.RUNNING, and_(Run.status == RunStatus.PENDING, held)))
+        .group_by(Run.user_id)
+        .subquery()
+    )
     latest = aliased(Run)
     waiting_users = select(Run.user_id).where(waits).distinct().subquery()
     began = select(
@@ -194,23 +199,18 @@ async def queue(
         .scalar_subquery()
         .label("at"),
     ).subquery()
-        select(Run.user_id, func.sum(cores).label("cores"))
-        .where(or_(Run.status == RunStatus.RUNNING, and_(Run.status == RunStatus.PENDING, held)))
-        .group_by(Run.user_id)
-        .subquery()
-    )
     line = func.sum(cores).over(
         partition_by=Run.user_id, order_by=(Run.created_at, Run.id), rows=(None, 0)
     )
-            began.c.at,
     turn = (
         select(
-        .join(began, began.c.user_id == Run.user_id)
             Run.id,
             Run.runtime,
             Run.created_at,
+            began.c.at,
             (func.coalesce(used.c.cores, 0) + line - cores).label("turn"),
         )
+        .join(began, began.c.user_id == Run.user_id)
         .outerjoin(used, used.c.user_id == Run.user_id)
         .where(waits)
         .subquery()
