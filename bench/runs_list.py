@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.api.platform import FolderStore, ensure_admin, make_settings
 
+from landloom.server import journal
 from landloom.server.accounts.auth import having
 from landloom.server.accounts.keys import Caller
 from landloom.server.app import create_app
@@ -60,7 +61,12 @@ class Load:
 
 
 def serve(folder: Path) -> None:
-    """Be the server: print the URL and the key, then serve until killed."""
+    """Be the server: print the URL and the key, then serve until killed.
+
+    Its log goes to stderr, as that of `landloom up` goes to a file: standard output is a pipe that
+    nobody reads behind the first line, and would be full after some thousand requests.
+    """
+    journal.configure()
     settings = make_settings(folder)
     store = FolderStore(folder / "store")
     admin = asyncio.run(ensure_admin(settings, store))
@@ -171,10 +177,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, (Path(place) / "server.log").open("wb") as log:
         asyncio.run(fill(Path(place), asked.runs))
         server = subprocess.Popen(
-            [sys.executable, __file__, "--serve", place], stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, "--serve", place],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         try:
             assert server.stdout is not None

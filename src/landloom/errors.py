@@ -5,6 +5,7 @@ LandloomError
 ├── BadRequest              400  the request cannot be understood (a broken cursor)
 ├── Unauthorized            401  no key, or one that is unknown, revoked or expired
 ├── Forbidden               403  the caller is known and may not do this
+│   └── AccountClosed        403  the caller's account, or its organization, is switched off
 ├── NotFound                404  nothing by this name that the caller may see
 ├── Conflict                409  the thing exists, or is in use
 ├── TooLarge                413  more bytes than this accepts
@@ -74,6 +75,12 @@ class Forbidden(LandloomError):
 
     code = "INSUFFICIENT_PERMISSIONS_ERROR"
     status = 403
+
+
+class AccountClosed(Forbidden):
+    """The caller's account, or its organization, is switched off."""
+
+    code = "ACCOUNT_NOT_PROVISIONED"
 
 
 class NotFound(LandloomError):

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from landloom.server.accounts.rights import ADMIN
+from landloom.server.accounts.rights import ADMIN, USER
 from tests.api.platform import Platform
 from tests.api.principals import Principal, add_principal
 
 OPEN = {"/health"}
+ALL = {"action": "*", "locator": "*"}
 METHODS = ("get", "post", "put", "patch", "delete")
 WORKFLOW = {"kind": "predict_mosaic", "mosaics": ["m.zarr"], "inference": {
     "model_path": "m.pt2", "patch_size": 64, "clip_size": 8, "features": ["a"], "labels": ["b"],
@@ -21,6 +22,16 @@ BODIES: dict[str, Any] = {
     "createApiKey": {"name": "k", "expiresAt": "2999-01-01T00:00:00Z"},
     "updateApiKey": {"expiresAt": "2999-01-01T00:00:00Z"},
     "createRasterflowRun": WORKFLOW,
+    "createUser": {"name": "ada", "email": "ada@example.org"},
+    "setRole": {"policies": []},
+    "updateOrganization": {"state": "SUSPENDED"},
+    "createOrganization": {
+        "name": "o",
+        "adminName": "a",
+        "adminEmail": "a@b.c",
+        "expiresAt": "2999-01-01T00:00:00Z",
+    },
+    "getWorkloadCosts": {"kubeAppIds": ["absent"]},
 }
 
 
@@ -39,27 +50,33 @@ def document(api: Platform) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def ours(api: Platform) -> dict[str, str]:
-    """Ids of things of the first organization, by the name of the path's parameter."""
+    """Ids of things of the first organization, by their parameters' names in paths."""
     run = api.submit("print('hello')")
     key = api.client.post("/apikey", json={"name": "k", "expiresAt": "2999-01-01T00:00:00Z"}).json()
     workflow = api.client.post("/rasterflow/runs", json=WORKFLOW).json()
-    return {"runs": run["id"], "rasterflow": workflow["id"], "apikey": key["id"]}
+    api.client.put("/organization/roles/ours", json={"policies": []})
+    return {
+        "run_id": run["id"],
+        "rasterflow": workflow["id"],
+        "api_key_id": key["id"],
+        "user_id": add_principal(api, role=USER).user_id,
+        "role_name": "ours",
+        "organization_id": api.admin.org_id,
+    }
 
 
 def ask(
     client: httpx.Client, method: str, path: str, operation: dict[str, Any], ids: dict[str, str]
 ) -> httpx.Response:
-    room = path.strip("/").split("/")[0]
-    filled = path
-    for parameter in operation.get("parameters", []):
-        if parameter["in"] == "path":
-            filled = filled.replace("{" + parameter["name"] + "}", ids[room])
+    filled = path.format(**ids | ({"run_id": ids["rasterflow"]} if "rasterflow" in path else {}))
     query = {
         each["name"]: "x" for each in operation.get("parameters", [])
         if each["in"] == "query" and each.get("required")
     }  # fmt: skip
     body = BODIES.get(operation["operationId"], {})
-    return client.request(method, filled, params=query, json=body if method == "post" else None)
+    return client.request(
+        method, filled, params=query, json=body if "requestBody" in operation else None
+    )
 
 
 def test_the_anonymous_get_nothing(api: Platform, document: dict[str, Any], ours: dict[str, str]):
@@ -95,10 +112,18 @@ def test_another_organizations_admin_finds_nothing_of_ours(
         seen = {
             (method, path): ask(client, method, path, operation, ours).status_code
             for method, path, operation in operations(document)
-            if "{" in path
+            # A role's name is the caller's own choice, whatever others call theirs.
+            if "{" in path and "{role_name}" not in path
         }
         assert len(seen) >= 8
         assert seen == dict.fromkeys(seen, 404)
+        assert client.put("/organization/roles/ours", json={"policies": [ALL]}).status_code == 200
+        assert client.delete("/organization/roles/ours").status_code == 200
+        assert [
+            role["policies"]
+            for role in api.client.get("/organization/roles").json()
+            if role["name"] == "ours"
+        ] == [[]]
         assert client.get("/runs").json()["total"] == 0
         assert client.get("/rasterflow/runs").json()["items"] == []
         assert [key["ownedBy"]["id"] for key in client.get("/organization/apikeys").json()] == [
@@ -124,6 +149,8 @@ def _rights_of(principal: Principal, api: Platform) -> dict[str, int]:
                 "/organization/default-region", params={"region": "local"}
             ).status_code,
             "keys": client.get("/organization/apikeys").status_code,
+            "people": client.post("/organization/users", json={"name": "x"}).status_code,
+            "platform": client.get("/organizations").status_code,
         }
 
 
@@ -133,3 +160,12 @@ def test_a_runs_key_has_its_owners_rights_but_administers_nothing(api: Platform)
     assert seen["read"] == 200
     assert seen["default"] == 403
     assert seen["keys"] == 403
+    assert seen["people"] == 403
+    assert seen["platform"] == 403
+
+
+def test_only_the_platforms_own_organization_sees_the_platforms_routes(api: Platform):
+    stranger = add_principal(api, role=ADMIN, organization_id="")
+    with stranger.client(api) as client:
+        assert client.get("/organizations").status_code == 404
+    assert api.client.get("/organizations").status_code == 200

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from landloom.server import errors, health
 from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
+from landloom.server.hints import endpoints as hint_routes
 from landloom.server.launchers.base import Launcher
 from landloom.server.launchers.local import LocalLauncher
 from landloom.server.launchers.machine import this_machine
@@ -23,6 +24,7 @@ from landloom.server.services import Services, make_services
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.objects import ObjectReader, S3Objects
+from landloom.server.usage import endpoints as usage_routes
 from landloom.server.workflows import endpoints as workflow_routes
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -88,6 +90,8 @@ def create_app(
     app.include_router(metric_routes.router)
     app.include_router(workflow_routes.router)
     app.include_router(account_routes.router)
+    app.include_router(usage_routes.router)
+    app.include_router(hint_routes.router)
     app.include_router(_health)
 
     return app

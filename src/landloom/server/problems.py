@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from landloom.errors import (
+    AccountClosed,
     BadRequest,
     Conflict,
     Forbidden,
@@ -25,7 +26,7 @@ _BY_STATUS: Final = {
 } | {429: "RATE_LIMIT_ERROR", 502: "BAD_GATEWAY_ERROR", 504: "GATEWAY_TIMEOUT_ERROR"}
 _INTERNAL: Final = "INTERNAL_SERVER_ERROR"
 _SERVER_SIDE: Final = 500
-_PUBLIC_CODES: Final = frozenset(_BY_STATUS.values())
+_PUBLIC_CODES: Final = frozenset({*_BY_STATUS.values(), AccountClosed.code})
 
 
 class ErrorInfo(CamelModel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from landloom.server.accounts.keys import Keys
+from landloom.server.accounts.organizations import Organizations
+from landloom.server.accounts.people import People
 from landloom.server.accounts.service import Accounts
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
@@ -19,6 +21,7 @@ from landloom.server.runs.service import Runs
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.objects import ObjectReader
+from landloom.server.usage.service import Usage
 from landloom.server.workflows.reconciler import WorkflowQueue
 from landloom.server.workflows.service import Workflows
 
@@ -27,12 +30,16 @@ from landloom.server.workflows.service import Workflows
 class Services:
     """What endpoints and background work need."""
 
+    settings: Settings
     database: Database
     keys: Keys
     accounts: Accounts
+    people: People
+    organizations: Organizations
     runs: Runs
     workflows: Workflows
     metrics: Metrics
+    usage: Usage
     dispatchers: tuple[Dispatcher, ...]
 
 
@@ -64,11 +71,15 @@ def make_services(
     )
     run_dispatcher = Dispatcher(run_queue, lease_seconds=settings.lease_seconds)
     return Services(
+        settings=settings,
         database=database,
         keys=keys,
         accounts=Accounts(settings, database, keys),
+        people=People(database),
+        organizations=Organizations(database),
         runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, machine),
         workflows=workflows,
         metrics=Metrics(settings, database, machine),
+        usage=Usage(database),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

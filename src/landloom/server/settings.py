@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """TOML file that says what sizes mean here; see `launchers.runtimes`."""
     environments: dict[Literal["latest", "preview"], Path] = {}
     """Locked files of requirements that versions name; see `launchers.environments`."""
+    usd_per_spatial_unit: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Price of a Spatial Unit; None is no price, and then no cost is shown."""
     max_alive_hours: Annotated[int, Field(ge=1)] = 24
     """Longest life of a run; longer timeouts are lowered to it."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from landloom.errors import Unauthorized
+from landloom.errors import NotFound, Unauthorized
 from landloom.server.accounts.keys import Caller, Keys
 
 _bearer = HTTPBearer(scheme_name="bearerToken", auto_error=False)
@@ -35,9 +35,16 @@ async def caller(
 
 
 def having(right: str) -> Any:
-    """Return what makes an endpoint's parameter a caller with this right at the request's path."""
+    """Return what makes an endpoint's parameter a caller with this right at the request's path.
+
+    Rights that begin with `platform:` are about the platform itself. Whoever does not belong to
+    the organization that runs it, an administrator elsewhere too, does not see those routes.
+    """
+    is_platforms = right.startswith("platform:")
 
     async def permitted(request: Request, found: Annotated[Caller, Depends(caller)]) -> Caller:
+        if is_platforms and not found.operates:
+            raise NotFound(f"There is nothing at {request.url.path}.")
         found.rights.require(right, request.url.path.lstrip("/"))
         return found
 

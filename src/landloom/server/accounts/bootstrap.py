@@ -77,7 +77,7 @@ async def _admin(session: AsyncSession) -> User:
         if user is not None:
             await ensure_roles(session, organization.id)
             return user
-    organization = organization or await add_organization(session, "landloom")
+    organization = organization or await add_organization(session, "landloom", operates=True)
     roles = await ensure_roles(session, organization.id)
     return await add_principal(
         session, organization.id, name="admin", email="admin@localhost", roles=[roles[ADMIN]]

@@ -14,8 +14,10 @@ from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 
 
-async def add_organization(session: AsyncSession, name: str) -> Organization:
-    """Add an organization with its built-in roles."""
+async def add_organization(
+    session: AsyncSession, name: str, *, operates: bool = False
+) -> Organization:
+    """Add an organization with its built-in roles; one alone `operates` the platform."""
     made_at = now()
     organization = Organization(
         id=new_id(),
@@ -23,6 +25,7 @@ async def add_organization(session: AsyncSession, name: str) -> Organization:
         updated_at=made_at,
         name=name,
         file_store_id=new_id(),
+        operates=operates,
     )
     session.add(organization)
     # Rows that refer to it only by id: it must be there before them.

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request, status
 
 from landloom.server.accounts import schemas
 from landloom.server.accounts.auth import having
 from landloom.server.accounts.keys import Caller
+from landloom.server.accounts.organizations import Organizations
+from landloom.server.accounts.people import People
 from landloom.server.accounts.service import Accounts
+from landloom.server.accounts.tables import CLOSED
 
 router = APIRouter()
+
+_OURS: Final[dict[str, Any]] = {"x-exclude-from-cli": True}
+"""Routes that no public client knows; `landloom users` and `landloom orgs` are for them."""
+
+type _PeopleAdmin = Annotated[Caller, having("users:administer")]
+type _Operator = Annotated[Caller, having("platform:administer")]
+type _RoleName = Annotated[str, Path(max_length=64)]
 
 
 @router.get(
@@ -141,6 +151,175 @@ async def revoke_key(
     return {}
 
 
+@router.get(
+    "/organization/users",
+    operation_id="listUsers",
+    summary="List the principals of the organization",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def list_users(
+    request: Request, caller: Annotated[Caller, having("users:read")]
+) -> list[schemas.Member]:
+    """Return people and services, oldest first."""
+    return await _people(request).members(caller)
+
+
+@router.post(
+    "/organization/users",
+    operation_id="createUser",
+    summary="Add a person or a service to the organization",
+    tags=["organization"],
+    status_code=status.HTTP_201_CREATED,
+    openapi_extra=_OURS,
+)
+async def create_user(
+    request: Request, caller: _PeopleAdmin, payload: schemas.CreateMemberRequest
+) -> schemas.Member:
+    """Add a principal. It has no key yet: `POST /apikey` with its id makes one."""
+    return await _people(request).add(caller, payload)
+
+
+@router.post(
+    "/organization/users/{user_id}",
+    operation_id="updateUser",
+    summary="Give a principal other roles, or switch it off",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def update_user(
+    request: Request, caller: _PeopleAdmin, user_id: str, payload: schemas.UpdateMemberRequest
+) -> schemas.Member:
+    """Change a principal."""
+    return await _people(request).change(caller, user_id, payload)
+
+
+@router.delete(
+    "/organization/users/{user_id}",
+    operation_id="removeUser",
+    summary="Remove a principal and revoke its keys",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def remove_user(request: Request, caller: _PeopleAdmin, user_id: str) -> dict[str, str]:
+    """Remove a principal; its runs stay."""
+    await _people(request).remove(caller, user_id)
+    return {}
+
+
+@router.get(
+    "/organization/roles",
+    operation_id="listRoles",
+    summary="List the roles of the organization",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def list_roles(
+    request: Request, caller: Annotated[Caller, having("users:read")]
+) -> list[schemas.Role]:
+    """Return roles with their policies."""
+    return await _people(request).roles(caller)
+
+
+@router.put(
+    "/organization/roles/{role_name}",
+    operation_id="setRole",
+    summary="Make a role, or give it other policies",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def set_role(
+    request: Request, caller: _PeopleAdmin, role_name: _RoleName, payload: schemas.SetRoleRequest
+) -> schemas.Role:
+    """Set the policies of a role of the organization's own."""
+    return await _people(request).set_role(caller, role_name, payload)
+
+
+@router.delete(
+    "/organization/roles/{role_name}",
+    operation_id="removeRole",
+    summary="Remove a role",
+    tags=["organization"],
+    openapi_extra=_OURS,
+)
+async def remove_role(
+    request: Request, caller: _PeopleAdmin, role_name: _RoleName
+) -> dict[str, str]:
+    """Remove a role of the organization's own."""
+    await _people(request).remove_role(caller, role_name)
+    return {}
+
+
+@router.get(
+    "/organizations",
+    operation_id="listOrganizations",
+    summary="List all organizations of the platform",
+    tags=["platform"],
+    openapi_extra=_OURS,
+)
+async def list_organizations(
+    request: Request, _caller: Annotated[Caller, having("platform:read")]
+) -> list[schemas.OrganizationSummary]:
+    """Return all organizations, oldest first; for the platform's operator."""
+    return await _organizations(request).all()
+
+
+@router.post(
+    "/organizations",
+    operation_id="createOrganization",
+    summary="Make an organization, its administrator and that one's first key",
+    tags=["platform"],
+    status_code=status.HTTP_201_CREATED,
+    openapi_extra=_OURS,
+)
+async def create_organization(
+    request: Request, _caller: _Operator, payload: schemas.CreateOrganizationRequest
+) -> schemas.CreateOrganizationResponse:
+    """Make an organization; its administrator's key is shown this once."""
+    return await _organizations(request).add(payload)
+
+
+@router.post(
+    "/organizations/{organization_id}",
+    operation_id="updateOrganization",
+    summary="Suspend an organization, or take it back",
+    tags=["platform"],
+    openapi_extra=_OURS,
+)
+async def update_organization(
+    request: Request,
+    caller: _Operator,
+    organization_id: str,
+    payload: schemas.UpdateOrganizationRequest,
+) -> schemas.OrganizationSummary:
+    """Set an organization's state; while it is suspended its keys open nothing."""
+    return await _organizations(request).set_state(caller, organization_id, payload.state)
+
+
+@router.delete(
+    "/organizations/{organization_id}",
+    operation_id="closeOrganization",
+    summary="Close an organization for good",
+    tags=["platform"],
+    openapi_extra=_OURS,
+)
+async def close_organization(
+    request: Request, caller: _Operator, organization_id: str
+) -> schemas.OrganizationSummary:
+    """Close an organization: its keys open nothing any more; runs and files stay."""
+    return await _organizations(request).set_state(caller, organization_id, CLOSED)
+
+
 def _accounts(request: Request) -> Accounts:
     service: Accounts = request.app.state.services.accounts
+    return service
+
+
+def _people(request: Request) -> People:
+    service: People = request.app.state.services.people
+    return service
+
+
+def _organizations(request: Request) -> Organizations:
+    service: Organizations = request.app.state.services.organizations
     return service

@@ -8,10 +8,10 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from landloom.errors import AccountClosed, Conflict, InvalidInput, NotFound, Unauthorized
 from landloom.server.accounts import repository
 from landloom.server.accounts.rights import RUN_LIMITS, Rights
-from landloom.server.accounts.tables import ApiKey
+from landloom.server.accounts.tables import ACTIVE, ApiKey
 from landloom.server.db.session import Database
 from landloom.server.kit import digests
 from landloom.server.kit.clock import now
@@ -31,6 +31,8 @@ class Caller:
     run_id: str | None
     """The run whose own key this is; None for a person's key."""
     rights: Rights = field(default_factory=Rights)
+    operates: bool = False
+    """Whether it belongs to the organization that runs the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Keys:
 
         Raises:
             Unauthorized: It is unknown, revoked or expired.
+            AccountClosed: Its owner or the organization is switched off.
         """
         async with self._database.reading(None) as session:
             row = await repository.key_by_digest(session, digests.digest(key))
@@ -81,10 +84,15 @@ class Keys:
                 "The API key is not known here, or it was revoked or has expired.",
                 suggestion="Use the WHEROBOTS_API_KEY of the platform's connection.env.",
             )
+        if not row.is_open:
+            raise AccountClosed(
+                "The account of this API key is switched off.",
+                suggestion="Ask an administrator of your organization, or the platform's operator.",
+            )
         rights = Rights.of(row.policies)
         if row.run_id is not None:
             rights = rights.and_also(RUN_LIMITS)
-        return Caller(row.organization_id, row.user_id, row.id, row.run_id, rights)
+        return Caller(row.organization_id, row.user_id, row.id, row.run_id, rights, row.operates)
 
     async def create(
         self,
@@ -100,12 +108,20 @@ class Keys:
 
         Raises:
             InvalidInput: The organization has no such user, or the key would open nothing.
+            AccountClosed: The user is switched off.
         """
         if expires_at is not None and expires_at <= now():
             raise _past(expires_at)
         async with self._database.writing(organization_id) as session:
-            if await repository.find_user(session, user_id) is None:
+            owner = await repository.find_user(session, user_id)
+            if owner is None:
                 raise InvalidInput(f"The organization has no user {user_id!r}.", field="ownedById")
+            organization = await repository.organization(session, organization_id)
+            if owner.disabled_at is not None or organization.state != ACTIVE:
+                raise AccountClosed(
+                    f"The account of {owner.name or user_id} is switched off.",
+                    suggestion="`landloom users enable` or `landloom orgs resume` switches it on.",
+                )
             return add_key(
                 session,
                 organization_id=organization_id,

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.server.accounts.tables import ApiKey, Organization, Role, User, user_roles
+from landloom.server.accounts.tables import (
+    ACTIVE,
+    ApiKey,
+    Organization,
+    Role,
+    User,
+    user_roles,
+)
 from landloom.server.kit.clock import now
 
 
@@ -21,7 +28,7 @@ async def first_organization(session: AsyncSession) -> Organization | None:
 
 
 async def first_user(session: AsyncSession, organization_id: str) -> User | None:
-    """Return the oldest user of an organization: the one that `up` made."""
+    """Return the oldest user of an organization: the one that was made with it."""
     query = (
         select(User)
         .where(User.organization_id == organization_id)
@@ -44,8 +51,26 @@ async def user(session: AsyncSession, user_id: str) -> User:
 
 
 async def find_user(session: AsyncSession, user_id: str) -> User | None:
-    """Return one of the session's users."""
-    return (await session.scalars(select(User).where(User.id == user_id))).first()
+    """Return one of the session's users, unless it was removed."""
+    query = select(User).where(User.id == user_id, User.deleted_at.is_(None))
+    return (await session.scalars(query)).first()
+
+
+async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
+    """Return an organization."""
+    query = select(Organization).where(Organization.id == organization_id)
+    return (await session.scalars(query)).first()
+
+
+async def organizations(session: AsyncSession) -> Sequence[tuple[Organization, int]]:
+    """Return all organizations, oldest first, each with the number of its principals."""
+    query = (
+        select(Organization, func.count(User.id))
+        .outerjoin(User, and_(User.organization_id == Organization.id, User.deleted_at.is_(None)))
+        .group_by(Organization.id)
+        .order_by(Organization.created_at, Organization.id)
+    )
+    return [(row[0], int(row[1])) for row in (await session.execute(query)).all()]
 
 
 async def users_by_id(session: AsyncSession, user_ids: Collection[str]) -> Sequence[User]:
@@ -60,8 +85,14 @@ async def role_named(session: AsyncSession, organization_id: str, name: str) -> 
 
 
 async def users(session: AsyncSession) -> Sequence[User]:
-    """Return the session's users, oldest first."""
-    return (await session.scalars(select(User).order_by(User.created_at, User.id))).all()
+    """Return the session's users but the removed ones, oldest first."""
+    query = select(User).where(User.deleted_at.is_(None)).order_by(User.created_at, User.id)
+    return (await session.scalars(query)).all()
+
+
+async def everybody(session: AsyncSession) -> Sequence[User]:
+    """Return the session's users, the removed ones too: they may have made keys."""
+    return (await session.scalars(select(User))).all()
 
 
 async def roles(session: AsyncSession) -> Sequence[Role]:
@@ -79,6 +110,10 @@ class KeyFacts:
     run_id: str | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    is_open: bool
+    """Whether neither its owner nor the organization is switched off."""
+    operates: bool
+    """Whether the organization runs the platform."""
     policies: tuple[Mapping[str, Any], ...]
     """Of all roles of its owner."""
 
@@ -93,12 +128,17 @@ async def key_by_digest(session: AsyncSession, digest: str) -> KeyFacts | None:
         ApiKey.expires_at,
         ApiKey.revoked_at,
         Role.policies,
+        User.disabled_at,
+        Organization.state,
+        Organization.operates,
     )
     query = (
         select(*columns)
+        .join(User, User.id == ApiKey.user_id)
+        .join(Organization, Organization.id == ApiKey.organization_id)
         .outerjoin(user_roles, user_roles.c.user_id == ApiKey.user_id)
         .outerjoin(Role, Role.id == user_roles.c.role_id)
-        .where(ApiKey.digest == digest)
+        .where(ApiKey.digest == digest, User.deleted_at.is_(None))
     )
     rows = (await session.execute(query)).all()
     if not rows:
@@ -111,6 +151,8 @@ async def key_by_digest(session: AsyncSession, digest: str) -> KeyFacts | None:
         run_id=first.run_id,
         expires_at=first.expires_at,
         revoked_at=first.revoked_at,
+        is_open=first.disabled_at is None and first.state == ACTIVE,
+        operates=first.operates,
         policies=tuple(policy for row in rows for policy in row.policies or ()),
     )
 
@@ -133,6 +175,15 @@ async def revoke_keys_of_run(session: AsyncSession, run_id: str) -> None:
     await session.execute(
         update(ApiKey)
         .where(ApiKey.run_id == run_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now(), updated_at=now())
+    )
+
+
+async def revoke_keys_of_user(session: AsyncSession, user_id: str) -> None:
+    """Revoke every key of a user, its runs' too."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=now(), updated_at=now())
     )
 

@@ -104,7 +104,10 @@ BUILT_IN: Final[Mapping[str, tuple[Policy, ...]]] = {
 }
 """The roles that every organization has."""
 
-RUN_LIMITS: Final = (Policy("apikeys:*", "*", "DENY"), Policy("organization:update", "*", "DENY"))
+RUN_LIMITS: Final = tuple(
+    Policy(action, "*", "DENY")
+    for action in ("apikeys:*", "organization:update", "users:administer", "platform:*")
+)
 """What a run's own key may never do: what it leaves behind would outlive the run."""
 
 

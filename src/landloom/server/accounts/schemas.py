@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from landloom.server.kit.camel import CamelModel
+from landloom.server.kit.camel import CamelAnswer, CamelModel
 from landloom.server.kit.clock import WireInstant, WireTime
+from landloom.server.kit.text import PlainText
 
 
 class Policy(CamelModel):
@@ -22,7 +23,7 @@ class Policy(CamelModel):
     effect: Literal["ALLOW", "DENY"]
 
 
-class Role(CamelModel):
+class Role(CamelAnswer):
     """A named set of policies."""
 
     id: str
@@ -33,7 +34,7 @@ class Role(CamelModel):
     policies: list[Policy]
 
 
-class OrganizationCustomer(CamelModel):
+class OrganizationCustomer(CamelAnswer):
     """A principal as others see it."""
 
     id: str
@@ -44,7 +45,7 @@ class OrganizationCustomer(CamelModel):
     roles: list[Role]
 
 
-class HumanPrincipal(CamelModel):
+class HumanPrincipal(CamelAnswer):
     """The caller."""
 
     id: str
@@ -58,7 +59,7 @@ class HumanPrincipal(CamelModel):
     name: str | None = None
 
 
-class ServicePrincipal(CamelModel):
+class ServicePrincipal(CamelAnswer):
     """The caller, where it is a service."""
 
     id: str
@@ -71,7 +72,7 @@ class ServicePrincipal(CamelModel):
     name: str
 
 
-class ApiKey(CamelModel):
+class ApiKey(CamelAnswer):
     """A key as it is listed: enough to know it by, too little to use."""
 
     id: str
@@ -98,9 +99,9 @@ class CreateApiKeyResponse(ApiKey):
 class CreateApiKeyRequest(CamelModel):
     """The body of `POST /apikey`."""
 
-    name: Annotated[str, Field(min_length=1, max_length=50)]
+    name: Annotated[PlainText, Field(min_length=1, max_length=50)]
     expires_at: WireInstant
-    owned_by_id: str | None = None
+    owned_by_id: PlainText | None = None
     """A principal of the organization; absent is the caller. Only administrators name others."""
 
 
@@ -110,7 +111,7 @@ class UpdateApiKeyRequest(CamelModel):
     expires_at: WireInstant
 
 
-class FileStore(CamelModel):
+class FileStore(CamelAnswer):
     """The managed storage."""
 
     id: str
@@ -119,20 +120,36 @@ class FileStore(CamelModel):
     bucket_name: str
 
 
-class Organization(CamelModel):
+class StorageIntegrationDetails(CamelAnswer):
+    """Storage of the organization's own that is registered here."""
+
+    id: str
+    create_time: WireTime
+    update_time: WireTime
+    name: str
+    path: str
+    region: str
+    role_arn: str | None = None
+
+
+class Organization(CamelAnswer):
     """The caller's organization."""
 
     id: str
     create_time: WireTime
     update_time: WireTime
     name: str
-    plan: str | None = None
+    plan: Literal["COMMUNITY", "PROFESSIONAL", "BUILDER", "ENTERPRISE"] | None = None
     billing_contact: str | None = None
-    wherobots_cloud_features: list[str] = ["RUNS", "RASTERFLOW", "MICRO_RUNTIME"]
+    wherobots_cloud_features: list[Literal["RUNS", "RASTERFLOW", "MICRO_RUNTIME"]] = [
+        "RUNS",
+        "RASTERFLOW",
+        "MICRO_RUNTIME",
+    ]
     users: list[OrganizationCustomer]
     services: list[OrganizationCustomer] = []
     roles: list[Role]
-    storage_integrations: list[dict[str, Any]] = []
+    storage_integrations: list[StorageIntegrationDetails] = []
     file_store: FileStore | None
     verified: bool = True
     domain: str | None = None
@@ -144,3 +161,86 @@ class Organization(CamelModel):
     deleted_at: WireTime | None = None
     last_state_change: WireTime | None = None
     state: Literal["ACTIVE", "SUSPENDED", "CLOSED", "EXPIRED"] = "ACTIVE"
+
+
+type Name = Annotated[PlainText, Field(min_length=1, max_length=255)]
+type Email = Annotated[PlainText, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=320)]
+
+
+class Member(OrganizationCustomer):
+    """A principal as its administrators see it."""
+
+    kind: Literal["HUMAN", "SERVICE"]
+    disabled_at: WireTime | None = None
+    """Since when its keys open nothing."""
+
+
+class CreateMemberRequest(CamelModel):
+    """The body of `POST /organization/users`."""
+
+    name: Name
+    email: Email | None = None
+    """Required of people; services have none."""
+    kind: Literal["HUMAN", "SERVICE"] = "HUMAN"
+    roles: Annotated[list[Name], Field(max_length=100)] = ["User"]
+    """Names of the organization's roles."""
+
+
+class UpdateMemberRequest(CamelModel):
+    """The body of `POST /organization/users/{id}`; what is absent stays as it is."""
+
+    roles: Annotated[list[Name] | None, Field(max_length=100)] = None
+    disabled: bool | None = None
+
+
+class PolicyRequest(CamelModel):
+    """A policy of a role."""
+
+    action: Name
+    locator: Name = "*"
+    effect: Literal["ALLOW", "DENY"] = "ALLOW"
+    provider: Literal["WHEROBOTS", "AWS"] = "WHEROBOTS"
+
+
+class SetRoleRequest(CamelModel):
+    """The body of `PUT /organization/roles/{name}`."""
+
+    policies: Annotated[list[PolicyRequest], Field(max_length=1000)]
+
+
+class OrganizationSummary(CamelAnswer):
+    """An organization as the platform's operator sees it."""
+
+    id: str
+    create_time: WireTime
+    update_time: WireTime
+    name: str
+    state: Literal["ACTIVE", "SUSPENDED", "CLOSED", "EXPIRED"]
+    operates: bool
+    """Whether its administrators run the platform."""
+    user_count: int
+    """Principals, services among them."""
+
+
+class CreateOrganizationRequest(CamelModel):
+    """The body of `POST /organizations`: a name, and who administers it."""
+
+    name: Name
+    admin_name: Name
+    admin_email: Email
+    expires_at: WireInstant
+    """When the administrator's first key ends."""
+
+
+class CreateOrganizationResponse(OrganizationSummary):
+    """An organization just made."""
+
+    admin: Member
+    key: str
+    """The administrator's first key; it is shown here and never again."""
+
+
+class UpdateOrganizationRequest(CamelModel):
+    """The body of `POST /organizations/{id}`."""
+
+    state: Literal["ACTIVE", "SUSPENDED"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from landloom.server.accounts import repository, schemas, tables
+from landloom.server.accounts import repository, schemas
 from landloom.server.accounts.keys import Caller, Keys, KeyView
 from landloom.server.accounts.tables import SERVICE
+from landloom.server.accounts.views import principal
+from landloom.server.accounts.views import roles as roles_of
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
 from landloom.server.offers import Offers
@@ -31,7 +33,7 @@ class Accounts:
         """Return the caller."""
         async with self._database.reading(caller.organization_id) as session:
             row = await repository.user(session, caller.user_id)
-        roles = _roles(row.roles)
+        roles = roles_of(row.roles)
         shared: dict[str, Any] = {
             "id": row.id,
             "create_time": row.created_at,
@@ -58,7 +60,7 @@ class Accounts:
             name=row.name,
             users=[principal(user) for user in users if user.kind != SERVICE],
             services=[principal(user) for user in users if user.kind == SERVICE],
-            roles=_roles(roles),
+            roles=roles_of(roles),
             file_store=schemas.FileStore(
                 id=row.file_store_id,
                 create_time=row.created_at,
@@ -68,6 +70,7 @@ class Accounts:
             default_runtime=row.default_runtime or settings.default_runtime,
             default_region=row.default_region or settings.default_region,
             allowed_regions=list(settings.allowed_regions),
+            state=row.state,
         )
 
     async def set_default_region(self, caller: Caller, region: str) -> None:
@@ -154,7 +157,7 @@ class Accounts:
 
     async def _people(self, caller: Caller) -> dict[str, schemas.OrganizationCustomer]:
         async with self._database.reading(caller.organization_id) as session:
-            return {user.id: principal(user) for user in await repository.users(session)}
+            return {user.id: principal(user) for user in await repository.everybody(session)}
 
 
 def _reach(caller: Caller) -> str | None:
@@ -178,29 +181,3 @@ def _key_fields(key: KeyView, people: Mapping[str, schemas.OrganizationCustomer]
         "created_by": people.get(key.created_by_id or ""),
         "owned_by": people.get(key.user_id),
     }
-
-
-def principal(row: tables.User) -> schemas.OrganizationCustomer:
-    """Return a user as others see it."""
-    return schemas.OrganizationCustomer(
-        id=row.id,
-        create_time=row.created_at,
-        update_time=row.updated_at,
-        email=row.email,
-        name=row.name,
-        roles=_roles(row.roles),
-    )
-
-
-def _roles(rows: Iterable[tables.Role]) -> list[schemas.Role]:
-    return [
-        schemas.Role(
-            id=row.id,
-            create_time=row.created_at,
-            update_time=row.updated_at,
-            name=row.name,
-            organization_id=row.organization_id,
-            policies=[schemas.Policy.model_validate(policy) for policy in row.policies],
-        )
-        for row in rows
-    ]

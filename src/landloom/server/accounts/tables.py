@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table
+from sqlalchemy import Column, ForeignKey, Index, String, Table, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from landloom.server.db.base import ID_LENGTH, Base, Identified, OfOrganization
 
 HUMAN: Final = "HUMAN"
 SERVICE: Final = "SERVICE"
+
+ACTIVE: Final = "ACTIVE"
+SUSPENDED: Final = "SUSPENDED"
+CLOSED: Final = "CLOSED"
+
+type OrganizationState = Literal["ACTIVE", "SUSPENDED", "CLOSED"]
 
 
 class Organization(Base, Identified):
@@ -24,6 +30,12 @@ class Organization(Base, Identified):
     default_region: Mapped[str | None] = mapped_column(String(64))
     """None follows the server's setting."""
     default_runtime: Mapped[str | None] = mapped_column(String(32))
+    state: Mapped[OrganizationState] = mapped_column(
+        String(16), default=ACTIVE, server_default=ACTIVE
+    )
+    """`ACTIVE`, `SUSPENDED` or `CLOSED`; but for the first, its keys open nothing."""
+    operates: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether its administrators run the platform: the organization that `landloom up` made."""
 
 
 user_roles = Table(
@@ -56,6 +68,10 @@ class User(Base, Identified, OfOrganization):
     email: Mapped[str] = mapped_column(String(320))
     """Empty for a service."""
     name: Mapped[str | None] = mapped_column(String(255))
+    disabled_at: Mapped[datetime | None]
+    """While it is set, the principal's keys open nothing."""
+    deleted_at: Mapped[datetime | None]
+    """A removed principal stays as a row, because its runs name it."""
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
 
 

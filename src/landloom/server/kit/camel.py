@@ -22,3 +22,9 @@ class CamelModel(BaseModel):
     def wire(self) -> dict[str, Any]:
         """Return the value as it stands in JSON."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class CamelAnswer(CamelModel):
+    """A value of answers alone: its fields are always there, those with defaults too."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from landloom.errors import NotFound
@@ -14,6 +15,7 @@ from landloom.server.db.session import Database
 from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.runtimes import Runtime, clamp
 from landloom.server.metrics.schemas import (
+    DataFormat,
     DataValue,
     InstantMetric,
     InstantMetricDetails,
@@ -22,15 +24,19 @@ from landloom.server.metrics.schemas import (
     SeriesMetricDetails,
     WorkloadMetric,
 )
-from landloom.server.runs import repository
 from landloom.server.settings import Settings
+from landloom.server.usage import repository
+from landloom.server.usage.repository import RunFacts
+from landloom.server.usage.units import spatial_units
 
 MAX_POINTS: Final = 500
 """Of a series; more are thinned out evenly."""
 
-_NAMES: Final = {
-    WorkloadMetric.CPU_UTILIZATION_PERCENT: "CPU utilization",
-    WorkloadMetric.MEMORY_UTILIZATION_PERCENT: "Memory utilization",
+_SHOWN: Final[dict[WorkloadMetric, tuple[str, DataFormat]]] = {
+    WorkloadMetric.CPU_UTILIZATION_PERCENT: ("CPU utilization", "PERCENTAGE"),
+    WorkloadMetric.MEMORY_UTILIZATION_PERCENT: ("Memory utilization", "PERCENTAGE"),
+    WorkloadMetric.CONSUMED_SPATIAL_UNITS: ("Consumed Spatial Units", "NUMBER"),
+    WorkloadMetric.COST_USD: ("Cost", "CURRENCY"),
 }
 
 type Points = list[DataValue]
@@ -51,26 +57,27 @@ class Metrics:
             NotFound: The caller's organization has no such run.
         """
         async with self._database.reading(caller.organization_id) as session:
-            runtime = await repository.runtime(session, run_id)
-        if runtime is None:
+            run = await repository.run(session, run_id)
+        if run is None:
             raise NotFound(
                 f"There is no run {run_id!r}.", suggestion="List the runs with GET /runs."
             )
-        size = clamp(self._settings.sizes.find(runtime), self._machine).runtime
+        size = clamp(self._settings.sizes.find(run.runtime), self._machine).runtime
         samples = await asyncio.to_thread(read_usage, self._settings.workloads_dir / run_id)
-        series = {name: points for name, points in utilization(samples, size).items() if points}
+        measured = utilization(samples, size) | consumption(samples, run)
+        series = {name: points for name, points in measured.items() if points}
         return RunMetricsResponse(
             series_metrics={
                 name: SeriesMetricDetails(
-                    display_name=_NAMES[name],
-                    metric=SeriesMetric(data=points, format="PERCENTAGE"),
+                    display_name=_SHOWN[name][0],
+                    metric=SeriesMetric(data=points, format=_SHOWN[name][1]),
                 )
                 for name, points in series.items()
             },
             instant_metrics={
                 name: InstantMetricDetails(
-                    display_name=_NAMES[name],
-                    metric=InstantMetric(data=points[-1], format="PERCENTAGE"),
+                    display_name=_SHOWN[name][0],
+                    metric=InstantMetric(data=points[-1], format=_SHOWN[name][1]),
                 )
                 for name, points in series.items()
             },
@@ -96,6 +103,34 @@ def utilization(samples: Sequence[Sample], size: Runtime) -> dict[WorkloadMetric
         WorkloadMetric.CPU_UTILIZATION_PERCENT: processor,
         WorkloadMetric.MEMORY_UTILIZATION_PERCENT: memory,
     }
+
+
+def consumption(samples: Sequence[Sample], run: RunFacts) -> dict[WorkloadMetric, Points]:
+    """Return the Spatial Units used up by each sample and by the run's end, and their cost.
+
+    A run that nobody sampled, that has no rate or no price, has no points, rather than zeros.
+    """
+    if run.started_at is None or not samples:
+        return {}
+    instants = [datetime.fromtimestamp(each.at, UTC) for each in _thinned(samples)]
+    if run.completed_at is not None:
+        instants = [each for each in instants if each < run.completed_at] + [run.completed_at]
+    points: dict[WorkloadMetric, Points] = {}
+    for at in instants:
+        units = spatial_units(run, run.started_at, at)
+        if units is None:
+            continue
+        _add(points, WorkloadMetric.CONSUMED_SPATIAL_UNITS, units, at)
+        if run.usd_per_spatial_unit is not None:
+            _add(points, WorkloadMetric.COST_USD, units * run.usd_per_spatial_unit, at)
+    return points
+
+
+def _add(
+    points: dict[WorkloadMetric, Points], name: WorkloadMetric, value: float, at: datetime
+) -> None:
+    point = DataValue(value=round(value, 6), timestamp=int(at.timestamp()))
+    points.setdefault(name, []).append(point)
 
 
 def _thinned(samples: Sequence[Sample]) -> list[Sample]:

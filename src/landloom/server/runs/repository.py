@@ -118,11 +118,6 @@ async def exists(session: AsyncSession, run_id: str) -> bool:
     return (await session.scalars(select(Run.id).where(Run.id == run_id))).first() is not None
 
 
-async def runtime(session: AsyncSession, run_id: str) -> str | None:
-    """Return a run's runtime, or None where there is no such run."""
-    return (await session.scalars(select(Run.runtime).where(Run.id == run_id))).first()
-
-
 async def count(session: AsyncSession, wanted: RunFilter) -> int:
     """Count the runs of a listing.
 

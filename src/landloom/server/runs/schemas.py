@@ -17,24 +17,19 @@ from pydantic import (
 )
 
 from landloom.server.accounts.schemas import OrganizationCustomer
-from landloom.server.kit.camel import CamelModel
+from landloom.server.kit.camel import CamelAnswer, CamelModel
 from landloom.server.kit.clock import WireTime
+from landloom.server.kit.text import PlainText, plain
 from landloom.server.runs.requirements import check_name, check_version
-from landloom.server.runs.states import RunStatus
+from landloom.server.runs.states import AppStatus, RunStatus
 
 _NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-\.]+$"
 _FILE_TYPES: Final = {".jar": "JAR", ".whl": "PYTHON_WHEEL", ".zip": "ZIP", ".json": "OTHER"}
 DEFAULT_TIMEOUT_SECONDS: Final = 3600
 
 
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not hold a NUL character: no process can be given one")
-    return text
-
-
 def _source_uri(text: str) -> str:
-    text = _no_nul(text.strip())
+    text = plain(text.strip())
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+/.*[^/]", text, re.DOTALL):
         raise ValueError(f"{text!r} is not the URI of a file in S3, s3://bucket/key")
     return text
@@ -45,7 +40,6 @@ def _or_default(default: Any) -> BeforeValidator:
     return BeforeValidator(lambda given: default if given is None else given)
 
 
-type PlainText = Annotated[str, AfterValidator(_no_nul)]
 type Arguments = Annotated[list[PlainText], _or_default([])]
 type SourceUri = Annotated[str, AfterValidator(_source_uri)]
 
@@ -169,7 +163,7 @@ class RunEventMeta(CamelModel):
     end_timestamp: Annotated[int | None, Field(alias="end_timestamp")] = None
 
 
-class KubeAppEvent(CamelModel):
+class KubeAppEvent(CamelAnswer):
     """Something that happened to a run."""
 
     id: str
@@ -180,7 +174,7 @@ class KubeAppEvent(CamelModel):
     event_meta: RunEventMeta | None = None
 
 
-class RunAppMeta(CamelModel):
+class RunAppMeta(CamelAnswer):
     """What a workload is made of."""
 
     spark_ui_url: Annotated[str, Field(alias="spark_ui_url")] = ""
@@ -188,7 +182,7 @@ class RunAppMeta(CamelModel):
     resolved_version: Annotated[str | None, Field(alias="resolved_version")] = None
 
 
-class RunKubeApp(CamelModel):
+class RunKubeApp(CamelAnswer):
     """The workload of a run."""
 
     id: str
@@ -196,7 +190,7 @@ class RunKubeApp(CamelModel):
     update_time: WireTime
     instance_id: str
     app_type: Literal["RUN"] = "RUN"
-    status: str
+    status: AppStatus
     created_by_id: str | None
     api_payload: dict[str, Any] | None
     app_meta: RunAppMeta | None
@@ -206,7 +200,7 @@ class RunKubeApp(CamelModel):
     message: str | None
 
 
-class RunView(CamelModel):
+class RunView(CamelAnswer):
     """A run."""
 
     id: str
@@ -222,7 +216,7 @@ class RunView(CamelModel):
     region: str
 
 
-class RunPage(CamelModel):
+class RunPage(CamelAnswer):
     """One page of runs, newest first."""
 
     items: list[RunView]
@@ -241,7 +235,7 @@ class LogItem(CamelModel):
     raw: str
 
 
-class LogsResponse(CamelModel):
+class LogsResponse(CamelAnswer):
     """One page of lines; cursors count lines."""
 
     items: list[LogItem]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from landloom.errors import Conflict, NotFound
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
-from landloom.server.accounts.service import principal
+from landloom.server.accounts.views import principal
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
@@ -201,6 +201,10 @@ class Runs:
             app_id=new_id(),
             app_status=AppStatus.PENDING,
             app_created_at=made_at,
+            spatial_units_per_hour=self._settings.sizes.find(
+                payload.runtime
+            ).spatial_units_per_hour,
+            usd_per_spatial_unit=self._settings.usd_per_spatial_unit,
             payload=payload.wire(),
             source_client=(source_client or "")[:_MAX_CLIENT] or None,
             timed_out=False,

@@ -18,6 +18,7 @@ class Run(LeasedRow):
     __tablename__ = "runs"
     __table_args__ = (
         Index("ix_runs_listing", "organization_id", "created_at", "id"),
+        Index("ix_runs_app_id", "app_id"),
         Index("ix_runs_queue", "status", "created_at", "id"),
         Index("ix_runs_user_id_idempotency_key", "user_id", "idempotency_key", unique=True),
     )
@@ -41,6 +42,10 @@ class Run(LeasedRow):
     """Its workload; None before there is one."""
     app_status: Mapped[str | None] = mapped_column(String(32))
     app_created_at: Mapped[datetime | None]
+    spatial_units_per_hour: Mapped[float | None]
+    """Of its runtime when it was submitted; None for runs of before there was such a thing."""
+    usd_per_spatial_unit: Mapped[float | None]
+    """The operator's price when it was submitted; None where there was none."""
 
 
 class RunCount(Base, OfOrganization):

@@ -1,0 +1,1 @@
+"""What the operator offers, as clients list it before they submit."""

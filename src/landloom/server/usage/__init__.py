@@ -1,0 +1,1 @@
+"""What an organization's workloads were, when they ran, and what they used up."""
