@@ -111,14 +111,28 @@ class ApiClient:
             LandloomError: What the server answered, or that it did not.
         """
         body = {"name": name, "expiresAt": expires_at} | ({"ownedById": owner} if owner else {})
-        try:
-            return self._object(self._send("POST", "/apikey", json=body))
-        except _Passing as passing:
-            raise passing.error from passing
+        return self.ask("POST", "/apikey", body)
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke an API key; one that is revoked stays so."""
         self._repeat("DELETE", f"/apikey/{key_id}")
+
+    def ask_list(self, path: str) -> list[dict[str, Any]]:
+        """Return what a path lists."""
+        return self._list(self._get(path))
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for a change and return what became of it. A POST is sent once, others repeatedly.
+
+        Raises:
+            LandloomError: What the server answered, or that it did not.
+        """
+        if method != "POST":
+            return self._object(self._repeat(method, path, json=body))
+        try:
+            return self._object(self._send(method, path, json=body))
+        except _Passing as passing:
+            raise passing.error from passing
 
     def _get(self, path: str, parameters: dict[str, Any] | None = None) -> httpx.Response:
         return self._repeat("GET", path, params=parameters)

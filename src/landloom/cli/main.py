@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landloom.cli import keys, models, platform, raster, runs
+from landloom.cli import keys, models, orgs, platform, raster, runs, users
 from landloom.errors import LandloomError, SetupProblem, sentence
 
 EXIT_FAILED = 1
@@ -30,6 +30,8 @@ cli.command("runs")(runs.runs)
 cli.command("logs")(runs.logs)
 cli.command("cancel")(runs.cancel)
 cli.add_typer(keys.cli, name="keys")
+cli.add_typer(users.cli, name="users")
+cli.add_typer(orgs.cli, name="orgs")
 cli.add_typer(models.cli, name="models")
 cli.command("raster", context_settings=raster.HAND_ON, add_help_option=False)(raster.raster)
 
