@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +35,12 @@ DOCUMENTS = "LANDLOOM_DOCUMENTS"
 REFUSED = 3
 """Exit status of a runner that found its workload run, or being run, by another."""
 
+TERMINATED = 128 + signal.SIGTERM
+KILLED = 128 + signal.SIGKILL
+
+REFUSAL = "another runner has, or had, this folder"
+"""What such a runner leaves as its last word."""
+
 DEFAULT_GRACE_SECONDS = 3.0
 
 Reason = Literal["exited", "timeout", "cancelled", "memory"]
@@ -55,6 +63,10 @@ class Spec:
     """Folder whose files it is to see in /opt/wherobots."""
     cgroup: str | None = None
     """Control group to make its own in; None is that of the runner."""
+    niceness: int = 0
+    """How far it steps back behind other processes, 0 to 19."""
+    signalled_along: bool = False
+    """Whether who sends the runner TERM sends it to the whole tree, which needs no second one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,12 @@ class ExitRecord:
     """Bytes, of the whole process tree; None where it was not sampled."""
 
 
+def ended_from_outside(exit_code: int, reason: Reason) -> ExitRecord:
+    """Return the end of a workload whose runner could not, or needed not, tell it."""
+    ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return ExitRecord(exit_code=exit_code, reason=reason, ended_at=ended_at, lines=0)
+
+
 def write_spec(directory: Path, spec: Spec) -> None:
     """Write the spec; readable by its owner only, for its environment holds keys."""
     write_json(directory / SPEC, asdict(spec))
@@ -117,6 +135,8 @@ def read_spec(directory: Path) -> Spec:
             cores=tuple(fields.get("cores", ())),
             documents=fields.get("documents"),
             cgroup=fields.get("cgroup"),
+            niceness=int(fields.get("niceness", 0)),
+            signalled_along=bool(fields.get("signalled_along", False)),
         )
     except (KeyError, TypeError) as problem:
         raise ValueError(f"{directory / SPEC} is not a workload's spec: {problem!r}") from problem

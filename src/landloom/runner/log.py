@@ -71,6 +71,19 @@ class LogWriter:
             self._rest = pieces.pop()
             self._write_lines([part for piece in pieces for part in _split(_clean(piece))])
 
+    def copy(self, stamped: bytes) -> None:
+        """Append whole lines as another writer wrote them, byte for byte but for early times.
+
+        Raises:
+            OSError: The disk is full; lines up to the end of a block of the index may stand.
+        """
+        lines = self._not_earlier(stamped.split(b"\n")[:-1])
+        while lines:
+            count = STRIDE - self.lines % STRIDE
+            if not self._append_block(b"\n".join(lines[:count]) + b"\n", len(lines[:count])):
+                raise OSError(self.error)
+            lines = lines[count:]
+
     def note(self, text: str) -> None:
         """Append lines of the platform's own."""
         self.flush()
@@ -113,15 +126,29 @@ class LogWriter:
     def _append(self, lines: list[bytes]) -> bool:
         """Write lines that end before, or at, the next entry of the index; False on a full disk."""
         stamp = b"%d " % self._last_ms
-        block = stamp + (b"\n" + stamp).join(lines) + b"\n"
+        return self._append_block(stamp + (b"\n" + stamp).join(lines) + b"\n", len(lines))
+
+    def _append_block(self, block: bytes, count: int) -> bool:
+        """Write stamped lines; see `_append`."""
         if not _write_whole(self._log, block, self._end, self):
             return False
         if self.lines % STRIDE == 0:
             self._entries.append(self._end)
             self._write_entries()
         self._end += len(block)
-        self.lines += len(lines)
+        self.lines += count
         return True
+
+    def _not_earlier(self, lines: list[bytes]) -> list[bytes]:
+        """Give lines of a clock that is behind ours the last time seen: times never decrease."""
+        if lines and _time_of(lines[0]) < self._last_ms:
+            stamp = b"%d" % self._last_ms
+            lines = [
+                stamp + line[len(stamp) :] if _time_of(line) < self._last_ms else line
+                for line in lines
+            ]
+        self._last_ms = max(self._last_ms, _time_of(lines[-1])) if lines else self._last_ms
+        return lines
 
     def _write_entries(self) -> None:
         """Write the entries due; those that find no room wait for the next time."""

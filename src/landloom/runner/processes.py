@@ -58,9 +58,9 @@ def adopt_orphans() -> bool:
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_with_parent(parent: int) -> None:
-    """Have the kernel kill the calling process when its parent ends; run in the child."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel signal the calling process when its parent ends; run in the child."""
+    _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         # The parent was gone before it was asked for.
         os._exit(128 + signal.SIGKILL)

@@ -205,7 +205,8 @@ class Supervisor:
         return False
 
     def _ask_to_end(self, now: float) -> None:
-        processes.signal_all(processes.descendants(), signal.SIGTERM)
+        if not (self._asked_by_signal and self._spec.signalled_along):
+            processes.signal_all(processes.descendants(), signal.SIGTERM)
         self._enter(Stage.ASKED, now + self._spec.grace_seconds)
 
     def _give_up(self, child: subprocess.Popen[bytes], pids: list[int]) -> None:
@@ -298,7 +299,9 @@ def _memory_group(directory: Path, spec: Spec) -> MemoryGroup | None:
 
 
 def _confine(spec: Spec) -> None:
-    """Keep the calling process, the child before its program, to its cores and its files."""
+    """Keep the calling process, the child before its program, to its cores, rank and files."""
+    if spec.niceness:
+        os.nice(spec.niceness)
     if spec.cores and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(0, spec.cores)

@@ -14,9 +14,7 @@ from landloom.server import errors, health
 from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
 from landloom.server.hints import endpoints as hint_routes
-from landloom.server.launchers.base import Launcher
-from landloom.server.launchers.local import LocalLauncher
-from landloom.server.launchers.machine import this_machine
+from landloom.server.launchers.choice import choose_launchers
 from landloom.server.metrics import endpoints as metric_routes
 from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
@@ -51,7 +49,6 @@ def create_app(
     settings: Settings,
     object_store: ObjectStoreAdmin,
     *,
-    launcher: Launcher | None = None,
     objects: ObjectReader | None = None,
 ) -> FastAPI:
     """Return the application.
@@ -61,13 +58,12 @@ def create_app(
     Args:
         settings: What the operator decided.
         object_store: Gives users their keys to the managed storage.
-        launcher: Starts workloads; local processes by default.
         objects: Fetches scripts; from `settings.s3_endpoint` by default.
     """
     services = make_services(
         settings,
         object_store,
-        launcher or _local_launcher(settings),
+        choose_launchers(settings),
         objects or S3Objects(endpoint_url=settings.s3_endpoint, region=settings.s3_region),
     )
     app = FastAPI(
@@ -95,11 +91,6 @@ def create_app(
     app.include_router(_health)
 
     return app
-
-
-def _local_launcher(settings: Settings) -> Launcher:
-    gpus = this_machine(gpus=settings.gpus).gpus
-    return LocalLauncher(gpus=gpus, cgroup=settings.cgroup)
 
 
 def _life(settings: Settings, services: Services) -> Any:

@@ -10,9 +10,8 @@ from landloom.server.accounts.people import People
 from landloom.server.accounts.service import Accounts
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
-from landloom.server.launchers.base import Launcher
 from landloom.server.launchers.capacity import Capacity
-from landloom.server.launchers.machine import this_machine
+from landloom.server.launchers.choice import Launchers
 from landloom.server.logs.file import FileLogStore
 from landloom.server.metrics.service import Metrics
 from landloom.server.runs.preparation import Preparation
@@ -46,27 +45,25 @@ class Services:
 def make_services(
     settings: Settings,
     object_store: ObjectStoreAdmin,
-    launcher: Launcher,
+    launchers: Launchers,
     objects: ObjectReader,
 ) -> Services:
     """Put the parts together; nothing is started yet."""
     database = Database(settings.database)
     logs = FileLogStore()
     keys = Keys(database)
-    machine = this_machine(
-        cpus=settings.cpus, memory_bytes=settings.memory_bytes, gpus=settings.gpus
-    )
-    slots = Capacity.for_workflows(machine, settings.workflow_slots)
-    workflow_queue = WorkflowQueue(settings, database, launcher, object_store, slots)
+    largest = launchers.largest
+    slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
+    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, object_store, slots)
     workflow_dispatcher = Dispatcher(workflow_queue, lease_seconds=settings.lease_seconds)
     workflows = Workflows(settings, database, workflow_dispatcher)
     run_queue = RunQueue(
         settings,
         database,
-        launcher,
+        launchers.runs,
         logs,
-        Preparation(settings, keys, machine, object_store, objects),
-        Capacity.for_runs(machine),
+        Preparation(settings, keys, largest, object_store, objects),
+        Capacity.for_runs(launchers.together),
         workflows.cancel_of_run,
     )
     run_dispatcher = Dispatcher(run_queue, lease_seconds=settings.lease_seconds)
@@ -77,9 +74,9 @@ def make_services(
         accounts=Accounts(settings, database, keys),
         people=People(database),
         organizations=Organizations(database),
-        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, machine),
+        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest),
         workflows=workflows,
-        metrics=Metrics(settings, database, machine),
+        metrics=Metrics(settings, database, largest),
         usage=Usage(database),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

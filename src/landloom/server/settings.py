@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     divisions: Path | None = None
     models: Path | None = None
 
+    launcher: Literal["local", "ray"] = "local"
+    """Where job runs go: to this machine, or to the Ray cluster at RAY_ADDRESS."""
+    ray_python: str = "python"
+    """Command on the cluster's nodes for an interpreter that has `landloom`."""
+    ray_away_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long the cluster may not answer before the runs on it are given up."""
+
     cpus: Annotated[float, Field(gt=0)] | None = None
     """Cores that runs may use together; None is all of the machine's."""
     memory_bytes: Annotated[int, Field(gt=0)] | None = None

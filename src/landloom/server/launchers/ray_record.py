@@ -1,0 +1,91 @@
+"""What a workload's folder says of its Ray job."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Self
+
+from landloom.runner import folder
+from landloom.server.launchers.base import Observation
+
+JOB: Final = "ray.json"
+_LOCK: Final = "ray.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """Which job a workload is."""
+
+    submission_id: str
+    before: int
+    """Bytes that the log had before the job: the platform's own lines."""
+    submitted: bool = False
+    """Whether Ray is known to have taken it."""
+    lost: str | None = None
+    """Why nothing more will be heard of it; None while something may."""
+
+    def as_submitted(self) -> Self:
+        """Return the record of a job that Ray has taken."""
+        return replace(self, submitted=True)
+
+    def as_lost(self, why: str) -> Self:
+        """Return the record of a job that is gone."""
+        return replace(self, lost=why)
+
+
+def read_job(directory: Path) -> JobRecord | None:
+    """Read which job a workload is; None where none was ever submitted."""
+    try:
+        return JobRecord(**json.loads((directory / JOB).read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def write_job(directory: Path, record: JobRecord) -> None:
+    """Write which job a workload is."""
+    folder.write_json(directory / JOB, asdict(record))
+
+
+def observe(directory: Path) -> Observation:
+    """Say how a workload stands, from its folder alone."""
+    job = read_job(directory)
+    ended = folder.read_exit(directory)
+    runner = folder.read_runner(directory)
+    started_at = datetime.fromisoformat(runner.started_at) if runner is not None else None
+    if ended is not None:
+        return Observation(
+            state="exited",
+            started_at=started_at,
+            ended_at=datetime.fromisoformat(ended.ended_at),
+            exit_code=ended.exit_code,
+            reason=ended.reason,
+            peak_memory=ended.peak_memory,
+        )
+    if job is None or not (job.submitted or job.lost):
+        return Observation(state="absent")
+    return Observation(state="lost" if job.lost else "running", started_at=started_at)
+
+
+@asynccontextmanager
+async def locked(directory: Path) -> AsyncIterator[None]:
+    """Keep every other process and task from starting this workload meanwhile."""
+    descriptor = await asyncio.to_thread(_lock, directory)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(directory: Path) -> int:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor

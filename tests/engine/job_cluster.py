@@ -1,0 +1,74 @@
+"""A Ray cluster of one node with a job server, on loopback: real processes, ended by their ids."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil
+import ray
+from ray.cluster_utils import Cluster
+
+from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
+
+CORES = 16
+"""That the cluster says it has: jobs of tests wait for one another no more than they must."""
+MEMORY_BYTES = 64 << 30
+
+
+@dataclass(frozen=True)
+class JobCluster:
+    """A running cluster."""
+
+    cluster: Cluster
+    address: str
+    """Of its job server."""
+
+    def kill(self) -> list[psutil.Process]:
+        """Kill the head's processes, as a machine that fails does; return them."""
+        killed = []
+        for kinds in self.cluster.head_node.all_processes.values():
+            for kind in kinds:
+                process = psutil.Process(kind.process.pid)
+                killed += [process, *process.children(recursive=True)]
+        for process in killed:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return killed
+
+
+@contextmanager
+def job_cluster() -> Iterator[JobCluster]:
+    """Start a head with its job server."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    port = _free_port()
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": CORES,
+            "memory": MEMORY_BYTES,
+            "object_store_memory": OBJECT_BYTES,
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": port,
+            "include_log_monitor": False,
+            "no_monitor": True,
+            "_system_config": QUICK_TO_NOTICE,
+        },
+    )
+    try:
+        yield JobCluster(cluster, f"http://127.0.0.1:{port}")
+    finally:
+        if ray.is_initialized():
+            ray.shutdown()
+        cluster.shutdown()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
