@@ -2,7 +2,7 @@
 
 The runner is detached: it outlives the server, which finds it again by the files in the
 workload's folder. Nothing is kept in memory but what these files tell, too: which cores and GPUs
-each has, and the handles by which ended runners are collected.
+each has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -19,13 +18,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from landloom.errors import Unavailable
 from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
 from landloom.runner.processes import Identity
 from landloom.server.launchers.base import Observation, Workload
+from landloom.server.launchers.nursery import Nursery
 from landloom.server.launchers.shares import Shares
 
+DEFAULT_NICENESS: Final = 10
+"""Workloads leave the processor to the server where both want it, and lose nothing elsewhere."""
 _START_SECONDS: Final = 15.0
 """How long a runner may take to show itself; after that `observe` tells what became of it."""
 _LOOK_SECONDS: Final = 0.01
@@ -45,6 +49,7 @@ class LocalLauncher:
         python: str = sys.executable,
         gpus: int = 0,
         cgroup: Path | None = None,
+        niceness: int = DEFAULT_NICENESS,
     ) -> None:
         """Make a launcher.
 
@@ -53,13 +58,15 @@ class LocalLauncher:
             python: An interpreter that has `landloom` and `psutil`.
             gpus: How many the machine has.
             cgroup: Control group that is handed to us; None tries the server's own.
+            niceness: Of workloads; above 0 they leave the processor to the server when it needs it.
         """
         self._grace_seconds = grace_seconds
         self._cgroup = str(cgroup) if cgroup is not None else None
+        self._niceness = niceness
         self._cores = Shares(_own_cores())
         self._gpus = Shares(range(gpus))
-        self._python = python
-        self._runners: list[subprocess.Popen[bytes]] = []
+        inherited = {name: os.environ[name] for name in _RUNNER_VARIABLES if name in os.environ}
+        self._nursery = Nursery(python, inherited)
 
     async def start(self, workload: Workload) -> None:
         """Start it unless it has been started before; return once its runner is on its way.
@@ -67,28 +74,24 @@ class LocalLauncher:
         Raises:
             Unavailable: The runner did not come up; its own words are in the message.
         """
-        self._collect()
-        runner = await asyncio.to_thread(self._spawn, workload)
-        if runner is None:
+        directory = workload.directory
+        if await asyncio.to_thread(_was_started, directory):
             return
-        self._runners.append(runner)
+        spec = self._spec(workload)
+        pid = await asyncio.to_thread(self._spawn, directory, spec)
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            ended = runner.poll()
-            if _was_started(workload.directory):
-                return
-            if ended == folder.REFUSED:
-                return
-            if ended:
-                raise Unavailable(
-                    f"The runner of workload {workload.id} ended at once with status {ended}: "
-                    f"{_last_words(workload.directory)}"
-                )
+        while time.monotonic() < deadline and not _was_started(directory):
+            # Looked at in this order: one that is gone has left whatever it had to leave.
+            if not psutil.pid_exists(pid) and not _was_started(directory):
+                words = _last_words(directory)
+                if words != folder.REFUSAL:
+                    raise Unavailable(
+                        f"The runner of workload {workload.id} ended at once: {words}"
+                    )
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def observe(self, directory: Path) -> Observation:
         """Say how it stands, from its folder alone."""
-        self._collect()
         seen = await asyncio.to_thread(_observe, directory)
         if seen.state == "running":
             await asyncio.to_thread(self._remember, directory)
@@ -105,29 +108,10 @@ class LocalLauncher:
         """Kill whatever a lost workload left behind; one whose runner lives is not touched."""
         await asyncio.to_thread(_sweep, directory)
 
-    def _spawn(self, workload: Workload) -> subprocess.Popen[bytes] | None:
-        directory = workload.directory
+    def _spawn(self, directory: Path, spec: folder.Spec) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _was_started(directory):
-            return None
-        folder.write_spec(directory, self._spec(workload))
-        # Created here, so that it is never more readable than the rest.
-        errors = os.open(
-            directory / folder.ERRORS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o600
-        )
-        try:
-            return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-                # -P: the folder it stands in must not shadow modules.
-                [self._python, "-P", "-m", "landloom.runner", str(directory)],
-                env={name: os.environ[name] for name in _RUNNER_VARIABLES if name in os.environ},
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                start_new_session=True,
-            )
-        finally:
-            os.close(errors)
+        folder.write_spec(directory, spec)
+        return self._nursery.start(directory)
 
     def _spec(self, workload: Workload) -> folder.Spec:
         environment = {**workload.env, folder.MARKER: workload.id}
@@ -149,6 +133,7 @@ class LocalLauncher:
             cores=cores,
             documents=str(workload.documents) if workload.documents is not None else None,
             cgroup=self._cgroup,
+            niceness=self._niceness,
         )
 
     def _remember(self, directory: Path) -> None:
@@ -161,10 +146,6 @@ class LocalLauncher:
             self._cores.keep(holder, len(spec.cores), spec.cores)
             chosen = [int(each) for each in spec.env.get(_VISIBLE_GPUS, "").split(",") if each]
             self._gpus.keep(holder, len(chosen), chosen)
-
-    def _collect(self) -> None:
-        """Take the status of runners that ended, so that they do not stay as zombies."""
-        self._runners = [runner for runner in self._runners if runner.poll() is None]
 
 
 def _was_started(directory: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,6 +18,8 @@ from landloom.server.storage.admin import Credentials
 _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 30.0
 _ATTEMPTS: Final = 4
+_CLIENTS: Final = 64
+"""Clients that are kept; those used longest ago go first."""
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -40,6 +44,8 @@ class S3Objects:
     def __init__(self, *, endpoint_url: str, region: str) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
+        self._clients: OrderedDict[Credentials, Any] = OrderedDict()
+        self._lock = threading.Lock()
 
     async def download(
         self, credentials: Credentials, bucket: str, key: str, destination: Path
@@ -63,6 +69,15 @@ class S3Objects:
             ) from problem
 
     def _client(self, credentials: Credentials) -> Any:
+        """Return the client of these keys: making one costs 0.15 s, and threads may share it."""
+        with self._lock:
+            client = self._clients.pop(credentials, None) or self._make_client(credentials)
+            self._clients[credentials] = client
+            while len(self._clients) > _CLIENTS:
+                self._clients.popitem(last=False)
+        return client
+
+    def _make_client(self, credentials: Credentials) -> Any:
         # A session of its own: boto3's default session is not safe among threads, and would read
         # the profile of whoever started the server.
         session = boto3.session.Session(
