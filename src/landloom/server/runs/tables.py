@@ -20,6 +20,7 @@ class Run(LeasedRow):
         Index("ix_runs_listing", "organization_id", "created_at", "id"),
         Index("ix_runs_app_id", "app_id"),
         Index("ix_runs_queue", "status", "created_at", "id"),
+        Index("ix_runs_user_id_started_at", "user_id", "started_at"),
         Index("ix_runs_user_id_idempotency_key", "user_id", "idempotency_key", unique=True),
     )
 
