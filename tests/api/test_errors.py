@@ -14,6 +14,7 @@ from landloom.server.access import Access
 from landloom.server.accounts.keys import Keys, add_key
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
+from landloom.server.metrics.meters import Meters
 from tests.api.platform import Platform
 
 
@@ -106,7 +107,7 @@ class TestShape:
     async def test_a_bug_is_a_500_that_quotes_nothing(self) -> None:
         app = FastAPI()
         errors.install(app)
-        app.add_middleware(Access)
+        app.add_middleware(Access, meters=Meters())
 
         @app.get("/bug")
         async def bug() -> None:

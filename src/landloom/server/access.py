@@ -1,4 +1,4 @@
-"""Around every request: its id, a bound on its body, one log line, and the last resort.
+"""Around every request: its id, bounds on it, one log line, a count, and the last resort.
 
 Plain ASGI, outside of everything else, so that no answer can leave without its id.
 """
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import structlog
 
-from landloom.errors import LandloomError, TooLarge
+from landloom.errors import BadRequest, LandloomError, TooLarge
 from landloom.server.kit.ids import new_id
+from landloom.server.metrics.meters import Meters
 from landloom.server.problems import error_response_body
 
 type Scope = MutableMapping[str, Any]
@@ -27,6 +28,8 @@ _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """An area of interest may come inline; larger ones belong in a file."""
 _UNLOGGED: Final = {"/health"}
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""A client may send any word as its method; as a label, it may not."""
 
 _log = structlog.get_logger("landloom.access")
 
@@ -34,8 +37,9 @@ _log = structlog.get_logger("landloom.access")
 class Access:
     """Wraps the application."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, meters: Meters) -> None:
         self._app = app
+        self._meters = meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -44,7 +48,7 @@ class Access:
             return
         request = _Request(scope, receive, send)
         with structlog.contextvars.bound_contextvars(request_id=request.id):
-            await request.serve(self._app)
+            await request.serve(self._app, self._meters)
 
 
 class _Request:
@@ -57,16 +61,20 @@ class _Request:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self._headers.get(REQUEST_ID.lower().encode(), b"")
         self.id = given.decode() if _GIVEN_ID.fullmatch(given) else new_id()
+        method = scope["method"]
+        self._method = method if method in _METHODS else "OTHER"
         self._status = 0
         self._received = 0
         scope.setdefault("state", {})["request_id"] = self.id
 
-    async def serve(self, app: App) -> None:
+    async def serve(self, app: App, meters: Meters) -> None:
         begun = time.perf_counter()
         try:
             length = self._headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > _MAX_BODY_BYTES:
                 raise _too_large()
+            if "\0" in self._scope["path"] or b"%00" in self._scope["query_string"]:
+                raise BadRequest("The URL holds a NUL character.")
             await app(self._scope, self._counted_receive, self._marked_send)
         except Exception as problem:
             if not isinstance(problem, LandloomError):
@@ -75,13 +83,15 @@ class _Request:
                 raise
             await self._answer(problem)
         finally:
+            seconds = time.perf_counter() - begun
+            meters.count(self._method, _route(self._scope), self._status, seconds)
             if self._scope["path"] not in _UNLOGGED:
                 _log.info(
                     "request",
                     method=self._scope["method"],
                     path=self._scope["path"],
                     status=self._status,
-                    milliseconds=round(1000 * (time.perf_counter() - begun), 1),
+                    milliseconds=round(1000 * seconds, 1),
                 )
 
     async def _counted_receive(self) -> Message:
@@ -112,6 +122,11 @@ class _Request:
         }
         await self._marked_send(start)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of the path; what is nowhere has none of its own."""
+    return str(getattr(scope.get("route"), "path", "") or "elsewhere")
 
 
 def _too_large() -> TooLarge:

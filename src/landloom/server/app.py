@@ -81,7 +81,7 @@ def create_app(
     )
     app.state.services = services
     errors.install(app)
-    app.add_middleware(Access)
+    app.add_middleware(Access, meters=services.meters)
     app.include_router(run_routes.router)
     app.include_router(metric_routes.router)
     app.include_router(workflow_routes.router)

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import structlog
 
+from landloom.server.kit.digests import without_secrets
+
 _SECRET_NAMES: Final = ("key", "secret", "token", "password", "authorization", "env")
 _QUIET: Final = ("uvicorn.access", "botocore", "boto3", "urllib3", "alembic", "aiosqlite")
 
@@ -46,8 +48,10 @@ def configure(level: int = logging.INFO) -> None:
 
 
 def hide_secrets(_logger: Any, _method: str, event: Any) -> Any:
-    """Blank every value whose name says that it is secret, whoever logged it."""
-    for name in event:
+    """Blank every value whose name says that it is secret, and every key in other texts."""
+    for name, value in event.items():
         if any(part in name.lower().split("_") for part in _SECRET_NAMES):
             event[name] = "***"
+        elif isinstance(value, str):
+            event[name] = without_secrets(value)
     return event

@@ -19,6 +19,7 @@ from landloom.errors import (
     Unauthorized,
 )
 from landloom.server.kit.camel import CamelModel
+from landloom.server.kit.digests import without_secrets
 
 _BY_STATUS: Final = {
     kind.status: kind.code
@@ -103,8 +104,12 @@ def status_body(status: int, message: str, *, path: str, request_id: str) -> byt
 
 
 def body(errors: Sequence[dict[str, Any]], request_id: str) -> bytes:
-    """Return an error body. ASCII, for what a client sent may not be encodable otherwise."""
-    return json.dumps({"errors": list(errors), "requestId": request_id}).encode()
+    """Return an error body. ASCII, for what a client sent may not be encodable otherwise.
+
+    Errors quote what was sent; a key that was sent in the wrong place is not quoted.
+    """
+    text = json.dumps({"errors": list(errors), "requestId": request_id})
+    return without_secrets(text).encode()
 
 
 def _info(

@@ -13,6 +13,7 @@ from landloom.server.dispatch import Dispatcher
 from landloom.server.launchers.capacity import Capacity
 from landloom.server.launchers.choice import Launchers
 from landloom.server.logs.file import FileLogStore
+from landloom.server.metrics.meters import Meters
 from landloom.server.metrics.service import Metrics
 from landloom.server.runs.preparation import Preparation
 from landloom.server.runs.reconciler import RunQueue
@@ -38,6 +39,7 @@ class Services:
     runs: Runs
     workflows: Workflows
     metrics: Metrics
+    meters: Meters
     usage: Usage
     dispatchers: tuple[Dispatcher, ...]
 
@@ -77,6 +79,7 @@ def make_services(
         runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest),
         workflows=workflows,
         metrics=Metrics(settings, database, largest),
+        meters=Meters(),
         usage=Usage(database),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,9 +15,6 @@ from landloom.server.db.session import Database
 from landloom.server.kit import digests
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
-
-PREFIX: Final = "ll_"
-"""Begins every key, so that leaked ones can be searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +181,7 @@ def add_key(
     created_by_id: str | None = None,
 ) -> NewKey:
     """Add a key's row to a session; its clear text is only in what this returns."""
-    key = digests.new_secret(PREFIX)
+    key = digests.new_secret()
     made_at = now()
     row = ApiKey(
         id=new_id(),
