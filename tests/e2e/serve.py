@@ -1,10 +1,12 @@
-"""A server of its own process over a folder as its store: `python -m tests.e2e.serve DIR PORT`."""
+"""A server of its own process over a folder: `python -m tests.e2e.serve DIR PORT [SETTINGS]`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -14,10 +16,10 @@ from landloom.server.app import create_app
 from tests.api.platform import FolderStore, make_settings
 
 
-def main(data_dir: Path, port: int) -> None:
+def main(data_dir: Path, port: int, changes: dict[str, Any]) -> None:
     journal.configure()
     store = FolderStore(data_dir / "store")
-    settings = make_settings(data_dir, public_url=f"http://127.0.0.1:{port}")
+    settings = make_settings(data_dir, public_url=f"http://127.0.0.1:{port}", **changes)
     kept = data_dir / "connection.env"
     admin = asyncio.run(ensure_admin(settings, store))
     kept.write_text(
@@ -28,4 +30,4 @@ def main(data_dir: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), json.loads((sys.argv[3:] or ["{}"])[0]))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.api.platform import eventually
+from tests.e2e.server_process import Server
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import os, pathlib, time
 with open(pathlib.Path(__file__).parents[3] / "starts", "a") as file:
@@ -28,60 +23,9 @@ for n in range(60):
 """
 
 
-class Server:
-    """A server process that can be killed and started again on its folder."""
-
-    def __init__(self, data_dir: Path, port: int) -> None:
-        self.data_dir = data_dir
-        self.url = f"http://127.0.0.1:{port}"
-        self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.e2e.serve", str(self.data_dir), str(self._port)]
-        with (self.data_dir / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
-        eventually(self._answers, bool)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
-
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        known = self.known()
-        headers = {"X-API-Key": known["WHEROBOTS_API_KEY"]}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=20, **options)
-        answer.raise_for_status()
-        return answer.json()
-
-    def known(self) -> dict[str, str]:
-        lines = (self.data_dir / "connection.env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines)
-
-    def upload(self, text: str) -> str:
-        known = self.known()
-        key = f"landloom/{known['ORG']}/data/customer-{known['USER']}/script.py"
-        path = self.data_dir / "store" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return f"s3://{key}"
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self.data_dir / "server.log").read_text()[-3000:]
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path, port)
+    server = Server(tmp_path)
     server.start()
     yield server
     server.kill()
@@ -115,7 +59,7 @@ class TestKilled:
         self._log_is_json_without_secrets(server)
 
     def _log_is_json_without_secrets(self, server: Server) -> None:
-        text = (server.data_dir / "server.log").read_text()
+        text = server.log.read_text()
         assert server.known()["WHEROBOTS_API_KEY"] not in text
         assert "secret-" not in text
         lines = [json.loads(line) for line in text.splitlines()]
