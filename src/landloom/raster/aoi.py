@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import geopandas as gpd
 import shapely
+from pyproj import CRS, Transformer
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -19,6 +19,8 @@ from landloom.raster.store import objects
 from landloom.wire.requests import Aoi
 
 PARQUET_MAGIC = b"PAR1"
+
+DEGREES = "EPSG:4326"
 
 CUTS = 64
 """Into so many parts an outline is cut that might jump; none then spans 180 degrees."""
@@ -36,6 +38,15 @@ class AoiRow:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a file says."""
+
+    geometries: list[BaseGeometry | None]
+    names: list[str]
+    crs: CRS | None
+
+
 def read_aoi(aoi: Aoi) -> list[AoiRow]:
     """Return the rows of an area of interest.
 
@@ -49,12 +60,12 @@ def read_aoi(aoi: Aoi) -> list[AoiRow]:
     """
     if isinstance(aoi, str):
         where = aoi
-        frame = _read_file(aoi, objects.read_bytes(aoi))
+        said = _read_file(aoi, objects.read_bytes(aoi))
     else:
         where = "the inline GeoJSON"
-        frame = _from_geojson(where, aoi)
+        said = _from_geojson(where, aoi)
     rows = []
-    for number, (geometry, name) in enumerate(zip(frame.geometry, _names(frame), strict=True)):
+    for number, (geometry, name) in enumerate(zip(said.geometries, said.names, strict=True)):
         if geometry is None or geometry.is_empty:
             raise InvalidInput(
                 f"Row {number} of the area of interest ({where}) has no geometry.",
@@ -71,8 +82,10 @@ def read_aoi(aoi: Aoi) -> list[AoiRow]:
     return rows
 
 
-def _read_file(uri: str, data: bytes) -> Any:
+def _read_file(uri: str, data: bytes) -> _Rows:
     if data[:4] == PARQUET_MAGIC:
+        import geopandas as gpd  # noqa: PLC0415 - 50 MB that GeoJSON does without
+
         try:
             frame = gpd.read_parquet(io.BytesIO(data))
         except Exception as error:
@@ -81,7 +94,7 @@ def _read_file(uri: str, data: bytes) -> Any:
                 suggestion="Write it with geopandas' to_parquet.",
                 field="aoi",
             ) from error
-        return _in_degrees(frame)
+        return _in_degrees(_Rows(list(frame.geometry), _names(frame), frame.crs))
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -93,19 +106,16 @@ def _read_file(uri: str, data: bytes) -> Any:
     return _from_geojson(uri, document)
 
 
-def _from_geojson(where: str, document: Any) -> Any:
-    """Return a GeoDataFrame in EPSG:4326; the old `crs` member is honoured where it stands."""
+def _from_geojson(where: str, document: Any) -> _Rows:
+    """Return rows in EPSG:4326; the old `crs` member is honoured where it stands."""
     try:
         features = _features(document)
-        frame = gpd.GeoDataFrame(
-            {"name": [_feature_name(feature) for feature in features]},
-            geometry=[
-                None if feature.get("geometry") is None else shape(feature["geometry"])
-                for feature in features
-            ],
-            crs=document.get("crs", {}).get("properties", {}).get("name", "EPSG:4326"),
-        )
-        return _in_degrees(frame)
+        geometries = [
+            None if feature.get("geometry") is None else shape(feature["geometry"])
+            for feature in features
+        ]
+        crs = CRS(document.get("crs", {}).get("properties", {}).get("name", DEGREES))
+        return _in_degrees(_Rows(geometries, [_feature_name(each) for each in features], crs))
     except Exception as error:
         raise InvalidInput(
             f"The area of interest ({where}) is not GeoJSON: {error}",
@@ -114,21 +124,26 @@ def _from_geojson(where: str, document: Any) -> Any:
         ) from error
 
 
-def _in_degrees(frame: Any) -> Any:
-    """Return a GeoDataFrame in EPSG:4326; one without a CRS is taken to be so.
+def _in_degrees(rows: _Rows) -> _Rows:
+    """Return rows in EPSG:4326; those without a CRS are taken to be so.
 
     An edge that crosses the antimeridian jumps in degrees. In a projected CRS it is known to be
     short or long: cut fine before it is reprojected, it jumps only if it is short.
     """
-    if frame.crs is None or frame.crs.is_geographic:
-        return frame if frame.crs is None else frame.to_crs(4326)
-    degrees = frame.to_crs(4326)
-    jumping = [_jumps(geometry) for geometry in degrees.geometry]
-    if any(jumping):
-        outlines = frame.geometry[jumping]
-        cut = outlines.segmentize(outlines.length / CUTS).to_crs(4326)
-        degrees.loc[jumping, degrees.geometry.name] = [mended(geometry) for geometry in cut]
-    return degrees
+    if rows.crs is None or rows.crs == CRS(DEGREES):
+        return rows
+    to_degrees = Transformer.from_crs(rows.crs, DEGREES, always_xy=True)
+
+    def moved(geometry: BaseGeometry) -> BaseGeometry:
+        return shapely.transform(geometry, to_degrees.transform, interleaved=False)
+
+    geometries: list[BaseGeometry | None] = []
+    for geometry in rows.geometries:
+        degrees = None if geometry is None else moved(geometry)
+        if geometry is not None and not rows.crs.is_geographic and _jumps(degrees):
+            degrees = mended(moved(shapely.segmentize(geometry, geometry.length / CUTS)))
+        geometries.append(degrees)
+    return _Rows(geometries, rows.names, rows.crs)
 
 
 def _jumps(geometry: BaseGeometry | None) -> bool:

@@ -33,3 +33,16 @@ def test_what_threads_freed_goes_back_to_the_system():
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60
     )
     assert int(done.stdout) > 20e6, done.stdout
+
+
+HEAVY = "pandas geopandas xarray zarr pyarrow rasterio pystac_client torch openvino"
+"""Some 120 MB together, of which a mosaic of ordinary files needs nothing but its index's Arrow."""
+
+
+def test_the_engine_loads_nothing_that_only_other_requests_need():
+    script = f"import sys, landloom.raster.workflow; print({HEAVY.split()} & sys.modules.keys())"
+    script = script.replace("[", "{").replace("]", "}")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "set()"

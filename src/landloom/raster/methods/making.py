@@ -22,7 +22,6 @@ from landloom.raster.provenance import InputStore, Origin, UsedModel, digest_of,
 from landloom.raster.provenance.rasters import own_rasters
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
-from landloom.raster.vectorize.mosaic import vectorize_mosaic
 from landloom.wire.progress import Stage
 from landloom.wire.requests import GeometryInference, Inference
 
@@ -109,6 +108,9 @@ def polygons_origin(parameters: dict[str, Any], source: InputStore) -> Origin:
 
 def make_polygons(work: Work, origin: Origin, uri: str) -> Made:
     """Turn a prediction into polygons."""
+    # Arrow and all that makes shapes of it are nothing that pixels need.
+    from landloom.raster.vectorize.mosaic import vectorize_mosaic  # noqa: PLC0415
+
     said = origin.parameters
     made, count = vectorize_mosaic(
         CubeStore.open(origin.inputs[0].uri),
@@ -169,7 +171,7 @@ def geometries_origin(
 def make_geometries(work: Work, origin: Origin, uri: str) -> Made:
     """Ask a model for geometries."""
     # Only models pay the seconds that torch takes to import.
-    from landloom.raster.geometries import predict_geometries  # noqa: PLC0415
+    from landloom.raster.geometries.prediction import predict_geometries  # noqa: PLC0415
 
     assert origin.model is not None  # noqa: S101 - geometries_origin takes one
     made, count = predict_geometries(

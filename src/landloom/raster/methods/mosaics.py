@@ -9,7 +9,6 @@ from datetime import datetime
 
 from landloom.raster.aoi import AoiRow, read_aoi
 from landloom.raster.catalog import Dataset, GeometryRecipe, Recipe
-from landloom.raster.gti import plan_gti
 from landloom.raster.made import Made
 from landloom.raster.methods.keeping import (
     catalogue_of,
@@ -72,6 +71,8 @@ def build(work: Work, request: BuildMosaics) -> WorkflowResult:
 
 def build_gti(work: Work, request: BuildGtiMosaics) -> WorkflowResult:
     """Build one mosaic of the caller's own rasters per AOI row."""
+    from landloom.raster.gti import plan_gti  # noqa: PLC0415 - Arrow, which only tables need
+
     aoi = read_aoi(request.aoi)
 
     def find(row: AoiRow) -> MosaicPlan:

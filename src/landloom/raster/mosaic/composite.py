@@ -5,9 +5,6 @@ never leaves the processor's cache, and integers stay integers: twice as many fi
 Medians are taken by a network of compare-exchanges (Batcher's odd-even merge, Knuth, TAOCP 3,
 5.2.2 M) that runs over whole rows, so the compiler turns it into vector minima and maxima: an order
 of magnitude faster than sorting pixel by pixel.
-
-All sources of a band lie in one flat array, one after another, each described by a row of a table
-(`SOURCE_COLUMNS`); sources on one grid share a row of `grids` (`GRID_COLUMNS`) and its lattice.
 """
 
 from __future__ import annotations
@@ -25,13 +22,11 @@ from landloom.raster.mosaic.resample import (
     bilinear_row,
     cubic_row,
     gather_pairs,
-    locate_row,
     nearest_row,
     take_care,
 )
 from landloom.raster.mosaic.rows import (
     clear_bits,
-    copy_row,
     drop_missing,
     finish_row,
     middle_rows,
@@ -43,21 +38,25 @@ from landloom.raster.mosaic.rows import (
     take_row,
     wanted_row,
 )
-
-BASE, GRID, BIT, SHIFT_Y, SHIFT_X = 0, 1, 2, 3, 4
-SOURCE_COLUMNS = 5
-"""Of a source: its first pixel in the flat array, its grid, its bit among the masks and, where it
-lies on the output's own lattice, the place of its first pixel in the window's array."""
-
-PART_Y, PART_X, PART_HEIGHT, PART_WIDTH, FULL_HEIGHT, FULL_WIDTH, ALIGNED = 0, 1, 2, 3, 4, 5, 6
-GRID_COLUMNS = 7
-"""Of a grid: the part that was read, the whole, and whether it is the output's own lattice."""
-
-MISSING, OFFSET, LEAST, MOST = 0, 1, 2, 3
-VALUE_COLUMNS = 4
-"""Of a source: its value of pixels without data (NaN for none, or for none that its type can hold),
-what is added to its values, and the range of its type: interpolated values are rounded and cut to
-it where it is finite."""
+from landloom.raster.mosaic.tables import (
+    ALIGNED,
+    BASE,
+    BIT,
+    FULL_HEIGHT,
+    FULL_WIDTH,
+    GRID,
+    MISSING,
+    OFFSET,
+    PART_HEIGHT,
+    PART_WIDTH,
+    PART_X,
+    PART_Y,
+    SHIFT_X,
+    SHIFT_Y,
+    aligned_row,
+    locate,
+    new_places,
+)
 
 
 @kernel
@@ -115,7 +114,7 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
     ordered = np.empty((count, width), pixels.dtype)
     low, high = np.empty(width, pixels.dtype), np.empty(width, pixels.dtype)
     known, good = np.empty(width, np.uint16), np.empty(width, np.uint8)
-    exact, places = np.empty(width, np.float32), _places(len(grids), width)
+    exact, places = np.empty(width, np.float32), new_places(len(grids), width)
     for y in range(height):
         known[:] = 0
         for turn in range(count):
@@ -132,10 +131,10 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
                 ordered[i, :] = worst
                 continue
             if grids[grid, ALIGNED]:
-                _aligned_row(pixels, sources[i], grids[grid], (top + y, left), good, ordered[i])
+                aligned_row(pixels, sources[i], grids[grid], (top + y, left), good, ordered[i])
             else:
                 at = (node_yx[0] + top + y, node_yx[1] + left)
-                _locate(method, grid, grids[grid], columns[grid], rows[grid], at, y, places)
+                locate(method, grid, grids[grid], columns[grid], rows[grid], at, y, places)
             if grids[grid, ALIGNED] or method == NEAREST:
                 if not grids[grid, ALIGNED]:
                     part = pixels[sources[i, BASE] :]
@@ -156,63 +155,6 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
             middle_rows(known, ordered, low, high)
         store_row(known, low, low if last else high, none, out[y])
         note_filled(known, filled[top + y, left : left + width])
-
-
-@kernel
-def mask_window(  # noqa: PLR0913, PLR0917 - as above
-    pixels: NDArray[Any],
-    sources: NDArray[np.int64],
-    grids: NDArray[np.int64],
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    node_yx: tuple[int, int],
-    window: tuple[int, int, int, int],
-    keep: NDArray[np.uint8],
-    kept: NDArray[np.bool_],
-) -> None:
-    """Set the bit of each source in `keep` where its nearest pixel is not 0.
-
-    Args:
-        pixels: What `choose_classes` made of classes, one source after another.
-        sources: As in `composite_window`.
-        grids: As in `composite_window`.
-        columns: As in `composite_window`.
-        rows: As in `composite_window`.
-        node_yx: As in `composite_window`.
-        window: As in `composite_window`.
-        keep: As in `composite_window`; its bits are clear before.
-        kept: Set, by bit, where at least one pixel stays.
-    """
-    top, left, height, width = window
-    good, classes = np.empty(width, np.uint8), np.empty(width, pixels.dtype)
-    places = _places(len(grids), width)
-    for y in range(height):
-        for i in range(len(sources)):
-            grid, place = sources[i, GRID], sources[i, BIT]
-            good[:] = 1
-            if grids[grid, ALIGNED]:
-                _aligned_row(pixels, sources[i], grids[grid], (top + y, left), good, classes)
-            else:
-                at = (node_yx[0] + top + y, node_yx[1] + left)
-                _locate(NEAREST, grid, grids[grid], columns[grid], rows[grid], at, y, places)
-                part = pixels[sources[i, BASE] :]
-                nearest_row(part, places[1][grid], places[3][grid], good, classes)
-            target = keep[place // 8, top + y, left : left + width]
-            bit = np.uint8(1 << (place % 8))
-            some = np.uint8(0)
-            for x in range(width):
-                state = bit if (good[x] != 0) & (classes[x] != 0) else np.uint8(0)
-                target[x] |= state
-                some |= state
-            kept[place] |= some != 0
-
-
-@kernel
-def choose_classes(classes: NDArray[Any], stays: NDArray[np.uint8]) -> None:
-    """Make of each class 1 if its pixels stay, else 0; classes beyond the table do not."""
-    for x in range(len(classes)):
-        value = np.int64(classes[x])
-        classes[x] = stays[value] if (value >= 0) & (value < len(stays)) else np.uint8(0)
 
 
 @lru_cache(maxsize=64)
@@ -244,50 +186,6 @@ def pairs_of(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 @kernel
-def _places(
-    grids: int, width: int
-) -> tuple[
-    NDArray[np.float64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8], NDArray[Any]
-]:
-    """Return what is known of a row's places on each grid.
-
-    That is coordinates, index, weights, kind, and (which row this is about, whether it is all
-    INNER).
-    """
-    return (
-        np.empty((grids, 2, width)),
-        np.empty((grids, width), np.uint32),
-        np.empty((grids, 2, width), np.float32),
-        np.empty((grids, width), np.uint8),
-        np.full((grids, 2), -1),
-    )
-
-
-@kernel
-def _locate(
-    method: int,
-    number: int,
-    grid: NDArray[np.int64],
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    at: tuple[int, int],
-    y: int,
-    places: Any,
-) -> None:
-    """Locate a row on a grid, unless another source on it wanted that before."""
-    state = places[4][number]
-    if state[0] == y:
-        return
-    state[0] = y
-    full = (grid[FULL_HEIGHT], grid[FULL_WIDTH])
-    part = (grid[PART_Y], grid[PART_X], grid[PART_HEIGHT], grid[PART_WIDTH])
-    state[1] = locate_row(
-        method, columns, rows, at, full, part,
-        places[0][number], places[1][number], places[2][number], places[3][number],
-    )  # fmt: skip
-
-
-@kernel
 def _whole_row(
     source: NDArray[np.int64],
     grid: NDArray[np.int64],
@@ -308,21 +206,6 @@ def _whole_row(
     if grid[ALIGNED] and inside and plain:
         return int(source[BASE] + row * grid[PART_WIDTH] + first)
     return -1
-
-
-@kernel
-def _aligned_row(
-    pixels: NDArray[Any],
-    source: NDArray[np.int64],
-    grid: NDArray[np.int64],
-    at: tuple[int, int],
-    good: NDArray[np.uint8],
-    target: NDArray[Any],
-) -> None:
-    """Copy the row at `at` of the output's arrays from a source on its lattice."""
-    part = pixels[source[BASE] :]
-    row, first = at[0] - source[SHIFT_Y], source[SHIFT_X] - at[1]
-    copy_row(part, row, first, grid[PART_HEIGHT], grid[PART_WIDTH], good, target)
 
 
 @kernel

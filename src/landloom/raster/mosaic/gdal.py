@@ -1,4 +1,7 @@
-"""What is left to GDAL: files that our own reader does not know."""
+"""What is left to GDAL: files that our own reader does not know.
+
+It is loaded when the first of them comes: 30 MB that most mosaics do without.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,7 @@ from typing import Any
 
 import numpy as np
 import obstore
-import rasterio
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
-from rasterio.windows import Window as GdalWindow
 
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
 from landloom.raster.store import objects
@@ -22,7 +22,7 @@ def open_raster(href: str) -> Raster:
 
     Raises:
         RasterReadError: It has no CRS.
-        RasterioError: GDAL cannot open it.
+        OSError: GDAL cannot open it.
     """
     with _dataset(href) as dataset:
         if dataset.crs is None:
@@ -44,8 +44,10 @@ def read_part(part: Part) -> NDArray[Any]:
     """Return the pixels (y, x) of a part.
 
     Raises:
-        RasterioError: GDAL cannot read them.
+        OSError: GDAL cannot read them.
     """
+    from rasterio.windows import Window as GdalWindow  # noqa: PLC0415 - as above
+
     height, width = part.window.shape_yx
     window = GdalWindow(part.window.x0, part.window.y0, width, height)
     with _dataset(part.raster.href) as dataset:
@@ -55,13 +57,24 @@ def read_part(part: Part) -> NDArray[Any]:
 
 @contextmanager
 def _dataset(href: str) -> Iterator[Any]:
-    """Open a file; a remote one is fetched whole by the store that its bucket belongs to."""
+    """Open a file; a remote one is fetched whole by the store that its bucket belongs to.
+
+    Raises:
+        OSError: GDAL fails, while it opens the file or in what is done with it.
+    """
+    import rasterio  # noqa: PLC0415 - as above
+    from rasterio.errors import RasterioError  # noqa: PLC0415
+    from rasterio.io import MemoryFile  # noqa: PLC0415
+
     path = objects.local_path(href)
-    if path is not None:
-        with rasterio.open(path) as dataset:
+    try:
+        if path is not None:
+            with rasterio.open(path) as dataset:
+                yield dataset
+            return
+        location = objects.resolve(href)
+        data = bytes(obstore.get(location.store, location.path).bytes())
+        with MemoryFile(data) as memory, memory.open() as dataset:
             yield dataset
-        return
-    location = objects.resolve(href)
-    data = bytes(obstore.get(location.store, location.path).bytes())
-    with MemoryFile(data) as memory, memory.open() as dataset:
-        yield dataset
+    except RasterioError as error:
+        raise OSError(str(error)) from error

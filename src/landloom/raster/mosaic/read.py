@@ -21,7 +21,6 @@ import numpy as np
 import obstore
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError
-from rasterio.errors import RasterioError
 
 from landloom.errors import LandloomError
 from landloom.raster.grid import Window
@@ -264,7 +263,7 @@ def _with_retries[T](run: Callable[[], T]) -> T:
             return run()
         except (FileNotFoundError, PermissionError, LandloomError) as error:
             raise RasterReadError(_reason(error)) from error
-        except (BaseError, OSError, ValueError, RasterioError) as error:
+        except (BaseError, OSError, ValueError) as error:
             if attempt == ATTEMPTS:
                 raise RasterReadError(f"{_reason(error)} ({ATTEMPTS} attempts)") from error
         time.sleep(pause)

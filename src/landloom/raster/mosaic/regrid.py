@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.warp import reproject
 
 from landloom.raster.grid import Window
 from landloom.raster.mosaic.raster import Part, Raster
@@ -53,7 +51,7 @@ class Regridded:
         self._nodata = nodata
         self._grid = grid
         self._window = window
-        self._method = Resampling[method.value]
+        self._method = method.value
         self._scale = scale
 
     @property
@@ -77,11 +75,14 @@ class Regridded:
                 out[target] = self._block(block)[inside.shifted(-block.y0, -block.x0).slices()]
 
     def _block(self, block: Window) -> NDArray[np.float32]:
+        from rasterio.enums import Resampling  # noqa: PLC0415 - only what our loops do not know
+        from rasterio.warp import reproject  # noqa: PLC0415 - needs GDAL
+
         result = np.full(block.shape_yx, np.nan, np.float32)
         raster, pixel = self._source, self._grid.resolution
         nodes = source_map(coordinate_map(self._grid, raster.crs, block), raster.transform)
         reach = math.ceil(KERNEL_PX / min(1.0, *self._scale)) + 1
-        part = nodes.needed(raster.shape_yx, reach)
+        part = nodes.needed(raster.shape_yx, reach, block)
         if part.empty:
             return result
         found = np.empty(part.shape_yx, raster.dtype.newbyteorder("="))
@@ -94,7 +95,7 @@ class Regridded:
             pixels, result, src_crs=raster.crs, src_transform=place,
             src_nodata=math.nan, dst_crs=self._grid.crs, dst_nodata=math.nan,
             dst_transform=Affine(pixel, 0, block.x0 * pixel, 0, -pixel, -block.y0 * pixel),
-            resampling=self._method, tolerance=0, num_threads=1,
+            resampling=Resampling[self._method], tolerance=0, num_threads=1,
             XSCALE=self._scale[0], YSCALE=self._scale[1],
         )  # fmt: skip
         if raster.dtype.kind in "iu":

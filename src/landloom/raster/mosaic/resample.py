@@ -20,8 +20,8 @@ from landloom.raster.mosaic.warp import EDGE_PX, place_row
 
 NEAREST, BILINEAR, CUBIC = 0, 1, 2
 
-REACH = (1, 1, 2)
-"""Source pixels around a coordinate that each method looks at."""
+REACH = (0, 1, 2)
+"""Source pixels beyond those that hold a coordinate that each method looks at."""
 
 OUTSIDE, EDGE, INNER = 0, 1, 2
 """Kinds of pixels: not in the source; some neighbours are not; all neighbours are."""

@@ -166,6 +166,58 @@ def clear_bits(good: NDArray[np.uint8], bit: np.uint8, valid: NDArray[np.uint8])
 
 
 @kernel
+def set_bits(
+    good: NDArray[np.uint8], classes: NDArray[Any], bit: np.uint8, target: NDArray[np.uint8]
+) -> np.uint8:
+    """Set a source's bit where it has a class that stays; return it if there is such a place."""
+    some = np.uint8(0)
+    for x in range(len(target)):
+        state = bit if (good[x] != 0) & (classes[x] != 0) else np.uint8(0)
+        target[x] |= state
+        some |= state
+    return some
+
+
+@kernel
+def gather_bits(
+    packed: NDArray[np.uint8],
+    index: NDArray[np.uint32],
+    kind: NDArray[np.uint8],
+    target: NDArray[np.uint8],
+) -> np.uint8:
+    """Set the bits of the pixels at `index` where `kind` is not OUTSIDE; return all of them."""
+    some = np.uint8(0)
+    for x in range(len(target)):
+        state = packed[index[x]] if kind[x] != 0 else np.uint8(0)
+        target[x] |= state
+        some |= state
+    return some
+
+
+@kernel
+def same_places(
+    index: NDArray[np.uint32],
+    kind: NDArray[np.uint8],
+    other_index: NDArray[np.uint32],
+    other_kind: NDArray[np.uint8],
+) -> bool:
+    """Return whether two rows look at the same pixels."""
+    places, kinds = np.uint32(0), np.uint8(0)
+    for x in range(len(index)):
+        places |= index[x] ^ other_index[x]
+    for x in range(len(kind)):
+        kinds |= kind[x] ^ other_kind[x]
+    return bool((places == 0) & (kinds == 0))
+
+
+@kernel
+def repeat_bits(above: NDArray[np.uint8], bits: np.uint8, target: NDArray[np.uint8]) -> None:
+    """Set those of `bits` that the row above has."""
+    for x in range(len(target)):
+        target[x] |= above[x] & bits
+
+
+@kernel
 def sort_rows(pairs: NDArray[np.int64], known: NDArray[np.uint16], ordered: NDArray[Any]) -> None:
     """Sort the values of each pixel by the network's compare-exchanges."""
     for p in range(len(pairs)):

@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landloom.raster.grid import Window
-from landloom.raster.mosaic import composite
+from landloom.raster.mosaic import composite, tables
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
 from landloom.raster.mosaic.read import RasterReader
 from landloom.raster.mosaic.regrid import Regridded, shrinking
@@ -90,7 +90,7 @@ class Stack:
     @property
     def numbers(self) -> set[int]:
         """Return the scenes that are here."""
-        return set(self.sources[:, composite.BIT].tolist())
+        return set(self.sources[:, tables.BIT].tolist())
 
     def scratch(self, width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return pixels as pairs, and room for a row's neighbours, as numbers and as pairs."""
@@ -196,9 +196,9 @@ class Piece:
         first = nodes[0].origin if nodes else (0, 0)
         return Stack(
             pixels=pixels,
-            sources=np.array(table, np.int64).reshape(-1, composite.SOURCE_COLUMNS),
-            values=np.array(values, np.float64).reshape(-1, composite.VALUE_COLUMNS),
-            grids=np.array(grids, np.int64).reshape(-1, composite.GRID_COLUMNS),
+            sources=np.array(table, np.int64).reshape(-1, tables.SOURCE_COLUMNS),
+            values=np.array(values, np.float64).reshape(-1, tables.VALUE_COLUMNS),
+            grids=np.array(grids, np.int64).reshape(-1, tables.GRID_COLUMNS),
             columns=np.stack(columns),
             rows=np.stack(rows),
             node_yx=(origin[0] - first[0], origin[1] - first[1]),
@@ -218,10 +218,10 @@ class Piece:
         limit = NEAREST_BELOW if self._method is ResamplingMethod.NEAREST else SMOOTHED_BELOW
         nodes = self._map(raster)
         if self._method not in METHODS or min(scale) < limit:
-            if nodes.needed(raster.shape_yx, 1).empty:
+            if nodes.needed(raster.shape_yx, 1, self._window).empty:
                 return None
             return self._regridded(number, asset, raster, scale)
-        part = nodes.needed(raster.shape_yx, REACH[METHODS[self._method]])
+        part = nodes.needed(raster.shape_yx, REACH[METHODS[self._method]], self._window)
         if part.empty:
             return None
         coming = self._reader.fetch(Part(raster, part, asset.band))

@@ -18,12 +18,8 @@ from numpy.typing import NDArray
 from landloom.errors import Cancelled, SceneReadFailed
 from landloom.raster.catalog.dataset import Reducer
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
-from landloom.raster.mosaic.composite import (
-    choose_classes,
-    composite_window,
-    mask_window,
-    sorting_network,
-)
+from landloom.raster.mosaic.composite import composite_window, sorting_network
+from landloom.raster.mosaic.masks import choose_classes, mask_window
 from landloom.raster.mosaic.raster import RasterReadError
 from landloom.raster.mosaic.read import RasterReader, shared_reader
 from landloom.raster.mosaic.resample import NEAREST

@@ -58,18 +58,42 @@ class SourceMap:
     rows: NDArray[np.float64]
     origin: tuple[int, int]
 
-    def needed(self, shape_yx: tuple[int, int], reach: int) -> Window:
-        """Return the source pixels that interpolation looks at, clipped to the source."""
-        finite = np.isfinite(self.columns) & np.isfinite(self.rows)
+    def needed(self, shape_yx: tuple[int, int], reach: int, window: Window) -> Window:
+        """Return the source pixels that a window of the output looks at, clipped to the source.
+
+        Args:
+            shape_yx: Of the source.
+            reach: Source pixels around a coordinate that interpolation looks at.
+            window: The one that the map is for, in global pixels (gy, gx).
+        """
+        with np.errstate(invalid="ignore"):  # nodes without a place are infinite
+            columns, rows = self._within(self.columns, window), self._within(self.rows, window)
+        finite = np.isfinite(columns) & np.isfinite(rows)
         if not finite.any():
             return Window(0, 0, 0, 0)
-        columns, rows = self.columns[finite], self.rows[finite]
+        columns, rows = columns[finite], rows[finite]
         return Window(
             math.floor(rows.min()) - reach,
             math.floor(columns.min()) - reach,
             math.ceil(rows.max()) + reach,
             math.ceil(columns.max()) + reach,
         ).clipped(Window(0, 0, *shape_yx))
+
+    def _within(self, nodes: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+        """Return nodes with the outermost moved inward to the window's edges.
+
+        What lies between nodes is interpolated, so the extremes over a window are among these.
+        """
+        for axis, (first, begin, end) in enumerate(
+            zip(self.origin, (window.y0, window.x0), (window.y1, window.x1), strict=True)
+        ):
+            along = np.moveaxis(nodes, axis, 0)
+            places = first + LATTICE_PX * np.arange(len(along))
+            before, after = (begin - places[0]) / LATTICE_PX, (places[-1] - end) / LATTICE_PX
+            low = along[0] + (along[1] - along[0]) * before
+            high = along[-1] + (along[-2] - along[-1]) * after
+            nodes = np.moveaxis(np.concatenate([low[None], along[1:-1], high[None]]), 0, axis)
+        return nodes
 
 
 def coordinate_map(grid: OutputGrid, source_crs: str, window: Window) -> CoordinateMap:

@@ -10,11 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pystac_client
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from requests import RequestException
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
@@ -23,8 +20,10 @@ from urllib3.util import Retry
 from landloom.errors import CatalogProblem, StoreProblem, Unavailable
 from landloom.raster.catalog.dataset import Source
 from landloom.raster.stac.item import resolve_href
-from landloom.raster.stac.table import Row, Span, read_rows
 from landloom.raster.store import objects
+
+if TYPE_CHECKING:
+    from landloom.raster.stac.table import Row, Span
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
@@ -144,6 +143,8 @@ def _rows(
     if not periods:
         return []
     span = min(start for start, _ in periods), max(end for _, end in periods)
+    from landloom.raster.stac.table import read_rows  # noqa: PLC0415 - Arrow: only tables need it
+
     return read_rows(source.href, geometry, time_column=time_column, span=span)
 
 
@@ -162,6 +163,11 @@ def _filled(value: Any) -> Any:
 def _search(
     source: Source, geometry: BaseGeometry, start: datetime, end: datetime
 ) -> Iterator[Item]:
+    # A client of APIs, pandas and all, is nothing that other sources need.
+    import pystac_client  # noqa: PLC0415
+    from pystac_client.exceptions import APIError  # noqa: PLC0415
+    from pystac_client.stac_api_io import StacApiIO  # noqa: PLC0415
+
     retry = Retry(
         total=MAX_RETRIES,
         backoff_factor=0.5,

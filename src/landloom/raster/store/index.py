@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import geopandas as gpd
-import numpy as np
+import shapely
+from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
 from landloom.errors import StoreProblem
@@ -38,24 +39,32 @@ def write_index(
     Raises:
         StoreProblem: It cannot be written.
     """
-    columns: dict[str, Any] = {
-        "id": list(range(len(rows))),
-        "location": [row.location for row in rows],
-        "crs": [row.crs for row in rows],
-        "datasets": [list(datasets) for _ in rows],
-        "start": np.array([_utc(start)] * len(rows), "datetime64[us]"),
-        "end": np.array([_utc(end)] * len(rows), "datetime64[us]"),
-        "shape": [list(row.shape_yx) for row in rows],
-        "bands": [list(row.bands) for row in rows],
-        "bounds": [list(row.bbox) for row in rows],
-        "valid_fraction": [row.valid_fraction for row in rows],
+    # Not before it is needed: pixels are made without Arrow's 40 MB.
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from landloom.raster.store.geoparquet import bounds_column, geo_metadata  # noqa: PLC0415
+
+    count, moment = len(rows), pa.timestamp("us", "UTC")
+    columns = {
+        "id": pa.array(range(count), pa.int64()),
+        "location": pa.array([row.location for row in rows], pa.string()),
+        "crs": pa.array([row.crs for row in rows], pa.string()),
+        "datasets": pa.array([list(datasets)] * count, pa.list_(pa.string())),
+        "start": pa.array([_utc(start)] * count, moment),
+        "end": pa.array([_utc(end)] * count, moment),
+        "shape": pa.array([list(row.shape_yx) for row in rows], pa.list_(pa.int64())),
+        "bands": pa.array([list(row.bands) for row in rows], pa.list_(pa.string())),
+        "bounds": pa.array([list(row.bbox) for row in rows], pa.list_(pa.float64())),
+        "valid_fraction": pa.array([row.valid_fraction for row in rows], pa.float64()),
+        "geometry": pa.array([geometry.wkb for geometry in geometries], pa.binary()),
+        "bbox": bounds_column(shapely.bounds(list(geometries)).reshape(-1, 4)),
     }
-    frame = gpd.GeoDataFrame(columns, geometry=list(geometries), crs="EPSG:4326")
-    frame["valid_fraction"] = frame["valid_fraction"].astype("float64")
-    for column in ("start", "end"):
-        frame[column] = frame[column].dt.tz_localize("UTC")
+    geo = geo_metadata(CRS("EPSG:4326"), "")
+    del geo["columns"]["geometry"]["orientation"]  # areas are kept as they were given
+    table = pa.table(columns).replace_schema_metadata({b"geo": json.dumps(geo).encode()})
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, schema_version="1.1.0", write_covering_bbox=True)
+    pq.write_table(table, buffer)
     objects.write_bytes(uri, buffer.getvalue())
 
 
@@ -65,6 +74,8 @@ def read_index(uri: str) -> list[MosaicRow]:
     Raises:
         StoreProblem: There is none, or it has no column `location`.
     """
+    import geopandas as gpd  # noqa: PLC0415 - as above
+
     try:
         frame = gpd.read_parquet(io.BytesIO(objects.read_bytes(uri)))
         locations = frame["location"]
@@ -90,11 +101,8 @@ def read_index(uri: str) -> list[MosaicRow]:
     ]
 
 
-def _utc(moment: datetime | None) -> str:
-    """Return a moment as numpy reads it: in UTC, without a zone."""
-    if moment is None:
-        return "NaT"
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def _value(frame: Any, place: int, column: str, default: Any) -> Any:

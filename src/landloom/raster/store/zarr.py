@@ -23,7 +23,6 @@ from landloom.errors import InvalidInput, StoreProblem
 from landloom.raster.grid import Window
 from landloom.raster.store import layout, objects
 from landloom.raster.store.companions import companion
-from landloom.raster.store.foreign import describe_foreign, read_foreign
 from landloom.raster.store.objects import join
 from landloom.raster.store.shard import FILLS, ShardEncoder
 from landloom.raster.store.shards import ShardedArray
@@ -125,6 +124,8 @@ class CubeStore:
         array = members.get(layout.VARIABLE, {})
         sizes = _native_sizes(array)
         if sizes is None or "spatial:transform" not in attributes:
+            from landloom.raster.store.foreign import describe_foreign  # noqa: PLC0415 - xarray
+
             found = describe_foreign(uri)
             return cls(
                 uri,
@@ -264,6 +265,8 @@ class CubeStore:
         out = np.full((len(wanted), *window.shape_yx), np.nan, np.float32)
         inside = window.clipped(Window(0, 0, *self.shape_yx))
         if not inside.empty:
+            from landloom.raster.store.foreign import read_foreign  # noqa: PLC0415 - xarray
+
             rows, columns = inside.shifted(-window.y0, -window.x0).slices()
             out[:, rows, columns] = read_foreign(self.uri, time_index, wanted, inside)
         return out

@@ -1,0 +1,90 @@
+"""The tables that compiled loops know sources and their grids by, and what a row looks at.
+
+All sources of a band lie in one flat array, one after another, each described by a row of a table
+(`SOURCE_COLUMNS`); sources on one grid share a row of `grids` (`GRID_COLUMNS`) and its lattice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landloom.raster.kernel import kernel
+from landloom.raster.mosaic.resample import locate_row
+from landloom.raster.mosaic.rows import copy_row
+
+BASE, GRID, BIT, SHIFT_Y, SHIFT_X = 0, 1, 2, 3, 4
+SOURCE_COLUMNS = 5
+"""Of a source: its first pixel in the flat array, its grid, its bit among the masks and, where it
+lies on the output's own lattice, the place of its first pixel in the window's array."""
+
+PART_Y, PART_X, PART_HEIGHT, PART_WIDTH, FULL_HEIGHT, FULL_WIDTH, ALIGNED = 0, 1, 2, 3, 4, 5, 6
+GRID_COLUMNS = 7
+"""Of a grid: the part that was read, the whole, and whether it is the output's own lattice."""
+
+MISSING, OFFSET, LEAST, MOST = 0, 1, 2, 3
+VALUE_COLUMNS = 4
+"""Of a source: its value of pixels without data (NaN for none, or for none that its type can hold),
+what is added to its values, and the range of its type: interpolated values are rounded and cut to
+it where it is finite."""
+
+
+@kernel
+def new_places(
+    grids: int, width: int
+) -> tuple[
+    NDArray[np.float64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8], NDArray[Any]
+]:
+    """Return what is known of a row's places on each grid.
+
+    That is coordinates, index, weights, kind, and (which row this is about, whether it is all
+    INNER).
+    """
+    return (
+        np.empty((grids, 2, width)),
+        np.empty((grids, width), np.uint32),
+        np.empty((grids, 2, width), np.float32),
+        np.empty((grids, width), np.uint8),
+        np.full((grids, 2), -1),
+    )
+
+
+@kernel
+def locate(
+    method: int,
+    number: int,
+    grid: NDArray[np.int64],
+    columns: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    at: tuple[int, int],
+    y: int,
+    places: Any,
+) -> None:
+    """Locate a row on a grid, unless another source on it wanted that before."""
+    state = places[4][number]
+    if state[0] == y:
+        return
+    state[0] = y
+    full = (grid[FULL_HEIGHT], grid[FULL_WIDTH])
+    part = (grid[PART_Y], grid[PART_X], grid[PART_HEIGHT], grid[PART_WIDTH])
+    state[1] = locate_row(
+        method, columns, rows, at, full, part,
+        places[0][number], places[1][number], places[2][number], places[3][number],
+    )  # fmt: skip
+
+
+@kernel
+def aligned_row(
+    pixels: NDArray[Any],
+    source: NDArray[np.int64],
+    grid: NDArray[np.int64],
+    at: tuple[int, int],
+    good: NDArray[np.uint8],
+    target: NDArray[Any],
+) -> None:
+    """Copy the row at `at` of the output's arrays from a source on its lattice."""
+    part = pixels[source[BASE] :]
+    row, first = at[0] - source[SHIFT_Y], source[SHIFT_X] - at[1]
+    copy_row(part, row, first, grid[PART_HEIGHT], grid[PART_WIDTH], good, target)
