@@ -10,7 +10,7 @@ from tests.engine.cubes import cube, never, unheard
 
 from landloom.raster.catalog import load_catalog
 from landloom.raster.execute.local import LocalExecutor
-from landloom.raster.geometries import predict_geometries
+from landloom.raster.geometries.prediction import predict_geometries
 from landloom.raster.models.load import load_model
 from landloom.raster.models.registry import ModelFile, sha256_of
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landloom.raster.geometries.sighting import (
     SAME,
@@ -44,7 +45,7 @@ class Merger:
     """Takes the sightings of patches in lattice order (row by row), gives whole things."""
 
     planner: Planner
-    _patches: dict[PatchKey, list[Sighting]] = field(default_factory=dict)
+    _patches: dict[PatchKey, _Seen] = field(default_factory=dict)
     """Of the rows that later patches overlap."""
     _parent: dict[SightingKey, SightingKey] = field(default_factory=dict)
     _groups: dict[SightingKey, list[Sighting]] = field(default_factory=dict)
@@ -56,7 +57,8 @@ class Merger:
         if key[0] != self._row:
             self._row = key[0]
             yield from self._finished(key[0] - self._radius)
-        self._patches[key] = sightings
+        seen = _Seen(sightings)
+        self._patches[key] = seen
         for each in sightings:
             self._parent[each.key] = each.key
             self._groups[each.key] = [each]
@@ -65,7 +67,7 @@ class Merger:
         reach = self.planner.reach_window(key)
         for other in self._earlier(key):
             shared = reach.clipped(self.planner.reach_window(other))
-            for known, each in _meeting(self._patches[other], sightings, shared):
+            for known, each in _meeting(self._patches[other], seen, shared):
                 if self._root(known.key) != self._root(each.key) and same_thing(
                     known, each, shared
                 ):
@@ -122,17 +124,34 @@ class Merger:
             del self._patches[key]
 
 
-def _meeting(
-    first: list[Sighting], second: list[Sighting], shared: Window
-) -> Iterator[tuple[Sighting, Sighting]]:
+class _Seen:
+    """The sightings of one patch, and where they lie."""
+
+    def __init__(self, sightings: list[Sighting]) -> None:
+        self.sightings = sightings
+        self.extents = np.array(
+            [(*_sides(each.window), each.prompt) for each in sightings], np.int64
+        ).reshape(-1, 5)
+        """(n, 5): y0, x0, y1, x1, prompt."""
+
+    def within(self, shared: Window) -> NDArray[np.int64]:
+        """Return the numbers of those whose windows meet a window."""
+        y0, x0, y1, x1, _ = self.extents.T
+        return np.flatnonzero(
+            (y0 < shared.y1) & (y1 > shared.y0) & (x0 < shared.x1) & (x1 > shared.x0)
+        )
+
+
+def _sides(window: Window) -> tuple[int, int, int, int]:
+    return window.y0, window.x0, window.y1, window.x1
+
+
+def _meeting(first: _Seen, second: _Seen, shared: Window) -> Iterator[tuple[Sighting, Sighting]]:
     """Yield the pairs for one prompt whose windows meet on the shared ground."""
-    near = [
-        [each for each in several if not shared.clipped(each.window).empty]
-        for several in (first, second)
-    ]
-    if not all(near):
+    lefts, rights = first.within(shared), second.within(shared)
+    if not (len(lefts) and len(rights)):
         return
-    known, new = (np.array([_extent(each) for each in several]) for several in near)
+    known, new = first.extents[lefts], second.extents[rights]
     # (known, new): the later start before the earlier end, along both axes.
     meet = known[:, None, 4] == new[None, :, 4]
     for axis in (0, 1):
@@ -140,12 +159,7 @@ def _meeting(
         end = np.minimum(known[:, None, axis + 2], new[None, :, axis + 2])
         meet &= start < end
     for left, right in zip(*np.nonzero(meet), strict=True):
-        yield near[0][left], near[1][right]
-
-
-def _extent(each: Sighting) -> tuple[int, int, int, int, int]:
-    window = each.window
-    return window.y0, window.x0, window.y1, window.x1, each.prompt
+        yield first.sightings[lefts[left]], second.sightings[rights[right]]
 
 
 def thing_of(group: list[Sighting]) -> Thing:

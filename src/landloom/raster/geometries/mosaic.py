@@ -96,7 +96,7 @@ def find_geometries(  # noqa: PLR0913 - all that the answer depends on
         for number, source in enumerate(sources)
         for piece in _pieces(number, source, inference, shelf, piece_pixels)
     ]
-    writing = RowWriting(output_uri, inference, target_crs)
+    writing = RowWriting(output_uri, sources, inference, target_crs)
     _run(pieces, make, inference, executor, report, cancelled)
     for _, of_source in groupby(pieces, key=lambda piece: piece.number):
         own = list(of_source)

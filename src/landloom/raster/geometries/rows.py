@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 
 import numpy as np
 import pyarrow as pa
 
 from landloom.raster.geometries.merge import Thing
-from landloom.raster.geometries.outline import box_shape, outline
+from landloom.raster.geometries.outline import box_shapes, outlines
 from landloom.raster.store.geoparquet import GeoParquetFolder, bounds_column
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.project import Projection, output_crs
-from landloom.raster.vectorize.shapes import concatenated
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
 from landloom.wire.requests import GeometryInference
 
@@ -22,21 +21,30 @@ SCORE = "bbox_score"
 PLACE = "found"
 """Column that orders things at one place: their number in lattice order."""
 
-TOGETHER = 512
+TOGETHER = 2048
 """Things that go to the spill at a time."""
 
 
 class RowWriting:
     """Writes the things of one mosaic after the other."""
 
-    def __init__(self, uri: str, inference: GeometryInference, target_crs: int) -> None:
+    def __init__(
+        self, uri: str, sources: Sequence[CubeStore], inference: GeometryInference, target_crs: int
+    ) -> None:
+        """Prepare a folder for the things of all `sources`.
+
+        Raises:
+            InvalidInput: There is no such CRS.
+        """
         self.rows = 0
         self._parts = 0
         self._prompts = inference.text_prompt
         self._boxes = inference.output == "boxes"
-        kind = "Polygon" if self._boxes else "MultiPolygon"
-        further = ((SCORE, pa.float64()),)
-        self._folder = GeoParquetFolder(uri, output_crs(target_crs), kind, further)
+        crs = output_crs(target_crs)
+        cut = any(Projection(each.geobox, crs).crosses_antimeridian for each in sources)
+        self._multipart = cut or not self._boxes
+        kind = "MultiPolygon" if self._multipart else "Polygon"
+        self._folder = GeoParquetFolder(uri, crs, kind, ((SCORE, pa.float64()),))
 
     def write(self, source: CubeStore, things: Iterable[tuple[int, Thing]]) -> None:
         """Write the things of a mosaic.
@@ -52,7 +60,7 @@ class RowWriting:
         with Spill(source.shape_yx, (PLACE,)) as spill:
             for found in batched(enumerate(things), TOGETHER):
                 self._spill(spill, [(number, *each) for number, each in found])
-            projection = Projection(source.geobox, self._folder.crs, not self._boxes)
+            projection = Projection(source.geobox, self._folder.crs, self._multipart)
             for stretches in spill.parts():
                 self._folder.write_part(
                     self._parts, self._row_groups(source, projection, stretches)
@@ -67,7 +75,7 @@ class RowWriting:
         self._folder.remove_beyond(max(self._parts, 1))
 
     def _spill(self, spill: Spill, found: list[tuple[int, int, Thing]]) -> None:
-        draw = box_shape if self._boxes else outline
+        draw = box_shapes if self._boxes else outlines
         layers: dict[Layer, list[tuple[int, Thing]]] = {}
         for number, time_index, thing in found:
             layers.setdefault(Layer(time_index, thing.prompt), []).append((number, thing))
@@ -76,7 +84,7 @@ class RowWriting:
                 SCORE: np.array([thing.score for _, thing in things]),
                 PLACE: np.array([number for number, _ in things]),
             }
-            spill.add(layer, concatenated([draw(thing) for _, thing in things]), further)
+            spill.add(layer, draw([thing for _, thing in things]), further)
 
     def _row_groups(
         self, source: CubeStore, projection: Projection, stretches: list[Stretch]

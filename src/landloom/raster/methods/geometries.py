@@ -12,7 +12,10 @@ from landloom.raster.methods.mosaics import dry, make_wanted, searching, wanted_
 from landloom.raster.methods.plans import plan_over
 from landloom.raster.methods.predictions import used_model
 from landloom.raster.methods.work import Work, stores_of
+from landloom.raster.plan.effort import patches_of, prediction_effort
+from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import InputStore, UsedModel, identify
+from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import GeometryInference, PredictGeometries, PredictGeometriesRecipe
 from landloom.wire.results import WorkflowResult
@@ -69,7 +72,7 @@ def predict_recipe(work: Work, request: PredictGeometriesRecipe) -> WorkflowResu
 def check_model(work: Work, inference: GeometryInference, model: UsedModel) -> None:
     """Hold a model against the way it is to be run."""
     # Only models pay the seconds that torch takes to import.
-    from landloom.raster.geometries import check_geometry_model  # noqa: PLC0415
+    from landloom.raster.geometries.prediction import check_geometry_model  # noqa: PLC0415
 
     check_geometry_model(
         inference, work.settings.models, work.journal.report, model.sha256, model.recipe
@@ -85,10 +88,19 @@ def _ask(
     recipe: DataclassInstance | None = None,
 ) -> WorkflowResult:
     origin = geometries_origin(inference, target_crs, model, [identify(uri) for uri in stores])
+    uri = work.uri("geometries", ".parquet")
+    begun = any(objects.list_objects(uri))
     made = keep(
         work,
         origin,
-        lambda: make_geometries(work, origin, work.uri("geometries", ".parquet")),
+        lambda: make_geometries(work, origin, uri),
         catalogue=catalogue_of([], recipe),
+        effort=None if begun else _effort(stores, inference),
     )
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
+
+
+def _effort(stores: Sequence[str], inference: GeometryInference) -> Effort:
+    opened = [CubeStore.open(uri) for uri in stores]
+    patches = sum(patches_of(store.geobox, len(store.times), inference) for store in opened)
+    return prediction_effort(patches, inference)

@@ -9,18 +9,20 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 from tests.engine.cubes import all_pixels, cube, never, unheard
 from tests.engine.exported import Net, Tenth, exported
+from tests.engine.finders import AreaFinder
 from tests.engine.imagery import dataset, make_scene, season, write_items
 from tests.engine.saboteur import Saboteur
 
 from landloom.raster.aoi import AoiRow
 from landloom.raster.catalog import MaskRule
 from landloom.raster.execute.local import LocalExecutor
+from landloom.raster.geometries.mosaic import find_geometries
 from landloom.raster.mosaic import Sizes, build_mosaic, plan_mosaic
 from landloom.raster.prediction import ready_model
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.mosaic import vectorize_mosaic
-from landloom.wire.requests import Inference
+from landloom.wire.requests import GeometryInference, Inference
 
 _YEAR = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
 SCL = MaskRule(("SCL",), (0, 1, 3, 7, 8, 9, 10), ())
@@ -113,6 +115,27 @@ def test_polygons_are_identical(here, failing, tmp_path):
     (ours, mine), (theirs, other) = vectorize(here, "a.parquet"), vectorize(failing, "b.parquet")
     assert ours == theirs > 100
     assert_geodataframe_equal(mine, other)
+
+
+def test_geometries_are_identical(here, failing, tmp_path):
+    areas = np.random.default_rng(5).random((3, 90, 110)) > 0.6
+    source = cube(tmp_path / "g.zarr", 200 * areas.astype(np.float32), bands=["r", "g", "b"])
+    asked = GeometryInference(
+        model_path="areas.pt2", features=list(source.bands), text_prompt=["red"],
+        confidence_threshold=0.0, patch_size=16, clip_size=4,
+    )  # fmt: skip
+
+    def find(executor, name):
+        uri, count = find_geometries(
+            [source], asked, AreaFinder, str(tmp_path / name), identity="areas",
+            executor=executor, report=unheard, cancelled=never, piece_pixels=1000,
+        )  # fmt: skip
+        return count, gpd.read_parquet(uri)
+
+    (ours, mine), (theirs, other) = find(here, "a.parquet"), find(failing, "b.parquet")
+    assert ours == theirs > 100
+    assert_geodataframe_equal(mine, other)
+    assert set(failing.completed().values()) == {1}
 
 
 def _shards(store):

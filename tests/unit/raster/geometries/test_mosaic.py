@@ -14,6 +14,7 @@ import pytest
 import shapely
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from pyproj import Geod, Transformer
 from rasterio.features import rasterize
 from scipy import ndimage
 from tests.engine.cubes import cube, never, unheard
@@ -22,8 +23,8 @@ from tests.engine.geometry_models import areas, blob_finder
 
 from landloom.errors import Cancelled, InvalidInput, ModelUnavailable
 from landloom.raster.execute.local import LocalExecutor
-from landloom.raster.geometries import check_geometry_model, predict_geometries
 from landloom.raster.geometries.mosaic import find_geometries
+from landloom.raster.geometries.prediction import check_geometry_model, predict_geometries
 from landloom.wire.requests import GeometryInference
 
 BANDS = ["r", "g", "b"]
@@ -285,6 +286,40 @@ class TestTheFile:
         steps = np.linalg.norm(np.diff(xy, axis=0), axis=1).mean()
         shuffled = np.random.default_rng(0).permutation(xy)
         assert steps < 0.5 * np.linalg.norm(np.diff(shuffled, axis=0), axis=1).mean()
+
+
+class TestAcrossTheAntimeridian:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def store(tmp_path_factory):
+        """A raster of UTM zone 1 with a thing across 180 degrees, and one on each side."""
+        east, north = Transformer.from_crs(4326, 32601, always_xy=True).transform(-180, 52)
+        pixels = np.zeros((3, 60, 90), np.float32)
+        pixels[0, 10:30, 35:55] = 200
+        pixels[0, 40:50, 3:12] = pixels[0, 40:50, 70:85] = 150
+        origin = (-round(north / 10) - 25, round(east / 10) - 45)
+        folder = tmp_path_factory.mktemp("zone")
+        return cube(folder / "c.zarr", pixels, bands=BANDS, epsg=32601, origin_yx=origin)
+
+    @pytest.mark.parametrize("output", ["polygons", "boxes"])
+    def test_things_are_cut_in_two_and_declared_as_what_they_are(self, tmp_path, store, output):
+        frame = found(tmp_path, [store], asked(output=output), target_crs=4326)
+        assert len(frame) == 3
+        assert set(frame.geom_type) == {"MultiPolygon"}
+        part = next((tmp_path / "out.parquet").glob("part-*.parquet"))
+        geo = json.loads(pq.read_schema(part).metadata[b"geo"])
+        assert geo["columns"]["geometry"]["geometry_types"] == ["MultiPolygon"]
+        assert frame.is_valid.all()
+        parts = frame.geometry.explode()
+        assert len(parts) == 4
+        assert (parts.bounds.maxx - parts.bounds.minx < 0.01).all()
+        areas_m2 = sorted(np.abs([Geod(ellps="WGS84").geometry_area_perimeter(each)[0]
+                                  for each in frame.geometry]))  # fmt: skip
+        np.testing.assert_allclose(areas_m2, [9000, 15000, 40000], rtol=0.003)
+
+    def test_boxes_elsewhere_stay_polygons(self, tmp_path, store):
+        frame = found(tmp_path, [store], asked(output="boxes"), target_crs=32601)
+        assert set(frame.geom_type) == {"Polygon"}
 
 
 class TestRequests:
