@@ -5,6 +5,8 @@ Which store a bucket is, and with whose keys it is read, `buckets` decides.
 
 from __future__ import annotations
 
+import io
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -123,18 +125,21 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, data: bytes | Iterable[bytes]) -> None:
     """Write a whole object; it appears at once or, if `data` raises, not at all.
 
-    `data` is drawn in the caller's thread and sent from another, so drawing it may read from a
-    store too.
+    `data` is drawn in the caller's thread, and what does not go to a disk is sent from another, so
+    drawing it may read from a store too.
 
     Raises:
         StoreProblem: It cannot be written after all retries.
     """
     location = resolve(uri)
     try:
+        path = local_path(uri)
         if isinstance(data, bytes):
             obstore.put(location.store, location.path, data)
-        else:
+        elif path is None:
             _send(location, data)
+        else:
+            _write_file(path, data)
     except (BaseError, OSError) as error:
         raise _problem("write", uri, error) from error
 
@@ -223,6 +228,31 @@ def remove_objects(uri: str) -> None:
 
 class _Broken(Exception):
     """What was to be written ended with an error."""
+
+
+def _write_file(path: Path, data: Iterable[bytes]) -> None:
+    """Write a file from pieces as they come, each straight to the system.
+
+    obstore would gather pieces into parts of five megabytes, a dozen of them at a time. Until it is
+    whole, the file has the kind of name that obstore gives unfinished ones and never lists.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}#{secrets.randbelow(10**12)}")
+    try:
+        with unfinished.open("xb", buffering=0) as file:
+            for piece in data:
+                _write_all(file, piece)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(file: io.FileIO, piece: bytes) -> None:
+    """Write a piece; the system may take it in several bites."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _send(location: ObjectLocation, data: Iterable[bytes]) -> None:

@@ -109,6 +109,22 @@ class TestLocalAndHttp:
             objects.write_bytes(str(tmp_path / "x"), stream())
         assert not (tmp_path / "x").exists()
 
+    def test_a_stream_in_work_is_not_listed(self, tmp_path):
+        uri = str(tmp_path / "store" / "c" / "0")
+        listed = []
+
+        def pieces():
+            yield b"a" * 100_000
+            listed.extend(objects.list_objects(str(tmp_path / "store")))
+            (file,) = (tmp_path / "store" / "c").iterdir()
+            assert file.name.startswith("0#")
+            yield b"b"
+
+        objects.write_bytes(uri, pieces())
+        assert listed == []
+        assert list(objects.list_objects(str(tmp_path / "store"))) == [uri]
+        assert objects.read_bytes(uri) == b"a" * 100_000 + b"b"
+
     def test_a_stream_may_read_from_stores_while_it_is_written(self, tmp_path):
         objects.write_bytes(str(tmp_path / "a"), b"abc")
 
