@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,23 @@ import uvicorn
 from landloom.server import journal
 from landloom.server.accounts.bootstrap import ensure_admin
 from landloom.server.app import create_app
+from landloom.server.kit import clock
 from tests.api.platform import FolderStore, make_settings
+
+
+class SteppingClock(datetime):
+    """The wall clock, off by the seconds that a file says at each look."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        offset = float(Path(os.environ["TEST_CLOCK_OFFSET"]).read_text())
+        return datetime.now(tz) + timedelta(seconds=offset)
 
 
 def main(data_dir: Path, port: int, changes: dict[str, Any]) -> None:
     journal.configure()
+    if "TEST_CLOCK_OFFSET" in os.environ:
+        clock.datetime = SteppingClock
     store = FolderStore(data_dir / "store")
     settings = make_settings(data_dir, public_url=f"http://127.0.0.1:{port}", **changes)
     kept = data_dir / "connection.env"

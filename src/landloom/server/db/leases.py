@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +18,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from landloom.server.db.base import Base, Identified, Leased, OfOrganization
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
+
+_LONGEST: Final = timedelta(minutes=10)
+"""No lease that is renewed while its holder lives is given for longer, unless ours are."""
 
 
 class LeasedRow(Base, Identified, OfOrganization, Leased):
@@ -133,7 +136,10 @@ class Leases[Row: LeasedRow]:
 
     def _unheld(self) -> Any:
         expiry: InstrumentedAttribute[Any] = self._table.lease_expires_at
-        return or_(self._table.lease_token.is_(None), expiry < now())
+        at = now()
+        # Later than any lease can end: it was given before the clocks were set back.
+        impossible = at + max(_LONGEST, 2 * self._length)
+        return or_(self._table.lease_token.is_(None), expiry < at, expiry > impossible)
 
 
 def _changed(result: Any) -> bool:

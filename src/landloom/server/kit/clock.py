@@ -1,9 +1,15 @@
-"""Instants: UTC, to the microsecond, of one width on the wire so that their texts sort."""
+"""Instants: UTC, to the microsecond, of one width on the wire so that their texts sort.
+
+Within a process they never decrease. Where the wall clock is set back they go on from the last one
+at the pace of time, until the wall clock is there as well: what happened later is told as later.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import threading
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -14,9 +20,29 @@ _SPACED_OFFSET: Final = re.compile(r" (\d{2}:?\d{2})$")
 """An offset whose `+` a client forgot to quote in the query."""
 
 
+class _Clock:
+    """The wall clock, but for its steps back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._ticks = 0.0
+
+    def now(self) -> datetime:
+        with self._lock:
+            wall, ticks = datetime.now(UTC), time.monotonic()
+            if wall < self._last:
+                wall = self._last + timedelta(seconds=ticks - self._ticks)
+            self._last, self._ticks = wall, ticks
+            return wall
+
+
+_clock: Final = _Clock()
+
+
 def now() -> datetime:
-    """Return the present instant in UTC."""
-    return datetime.now(UTC)
+    """Return the present instant in UTC; never an earlier one than before."""
+    return _clock.now()
 
 
 def to_wire(instant: datetime) -> str:

@@ -53,6 +53,15 @@ class TestLeases:
             await leases().give_back(session, old)
             assert (await leases().renew(session, [old, new])).held == {run_id}
 
+    async def test_a_lease_from_before_the_clock_was_set_back_holds_nothing(
+        self, database: Database
+    ) -> None:
+        (run_id,) = await add_runs(database, 1)
+        async with database.writing(None) as session:
+            assert await leases("old", seconds=3600).take(session, run_id, "PENDING")
+            assert await leases("new").take(session, run_id, "PENDING")
+            assert await leases("late").take(session, run_id, "PENDING") is None
+
     async def test_a_status_that_has_changed_writes_nothing(self, database: Database) -> None:
         (run_id,) = await add_runs(database, 1)
         async with database.writing(None) as session:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landloom.server.kit.clock import from_wire, to_wire
+from landloom.server.kit import clock
+from landloom.server.kit.clock import from_wire, now, to_wire
 
 instants = st.datetimes(
     min_value=datetime.fromisoformat("1900-01-01"),
@@ -43,3 +44,20 @@ class TestWire:
     def test_refuses_the_rest(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"."):
             from_wire(text)
+
+
+class TestNow:
+    def test_goes_on_from_the_last_when_the_wall_clock_is_set_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class SetBack(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) - timedelta(hours=1)
+
+        before = now()
+        monkeypatch.setattr(clock, "datetime", SetBack)
+        behind = [now() for _ in range(3)]
+        assert before <= behind[0] < behind[1] < behind[2] < before + timedelta(minutes=1)
+        monkeypatch.undo()
+        assert behind[2] <= now() < before + timedelta(minutes=1)
