@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ class Database:
                 Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             event.listen(self._engine.sync_engine, "connect", _set_up_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+        # SQLite has one writer at a time and lets the others sleep and try again, whoever is lucky
+        # first, each with one of the pool's connections. Here they stand in line, without one.
+        self._one_writer = asyncio.Lock() if parsed.get_backend_name() == "sqlite" else None
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
         self._write = async_sessionmaker(
             self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False
@@ -59,7 +63,11 @@ class Database:
 
         It changes nothing of other organizations; None is as for `reading`.
         """
-        async with self._write(info={_ORGANIZATION: organization_id}) as session, session.begin():
+        async with (
+            self._one_writer or nullcontext(),
+            self._write(info={_ORGANIZATION: organization_id}) as session,
+            session.begin(),
+        ):
             yield session
 
     async def migrate(self) -> None:

@@ -7,6 +7,7 @@ by another process that finds the row where this one left it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,8 @@ from landloom.server.settings import Settings
 _LOOK_AHEAD: Final = 200
 """Places of the queue that are looked at in one go."""
 
+_LOOK_SECONDS: Final = 5.0
+"""How often a full machine looks for runs that lost their server."""
 _MAX_ADOPTED: Final = 1000
 
 type CancelWorkflows = Callable[[AsyncSession, str], Awaitable[Callable[[], None]]]
@@ -66,10 +69,15 @@ class RunQueue(LeasedRows[Run]):
         self._capacity = capacity
         self._cancel_workflows = cancel_workflows
         self._demands: dict[str, Demand] = {}
+        self._smallest = min((each.cpus for each in settings.sizes), default=0.0)
+        self._looked = -_LOOK_SECONDS
 
     async def take(self, held: Collection[str]) -> Sequence[Lease]:
         """Take runs that lost their server, then as many of those that wait as have room."""
         self._demands = {each: self._demands[each] for each in held if each in self._demands}
+        if self._is_full() and time.monotonic() < self._looked + _LOOK_SECONDS:
+            return []
+        self._looked = time.monotonic()
         async with self._database.reading(None) as session:
             adopted = await self._leases.free(
                 session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=sorted(held)
@@ -250,6 +258,11 @@ class RunQueue(LeasedRows[Run]):
         """Put what an installer printed before it failed, and what it came to, into the log."""
         lines: Any = getattr(problem, "lines", ())
         await self._logs.append(directory, [*lines, f"[landloom] {problem}"])
+
+    def _is_full(self) -> bool:
+        """Tell whether not even the smallest run has room."""
+        one = Demand("", self._smallest, 0)
+        return not self._capacity.admit([one], self._demands.values())
 
     def _demand(self, row: Run | repository.Waiting) -> Demand:
         size = self._preparation.allot(row.runtime).runtime

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Select, Text, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import Select, Text, and_, bindparam, case, func, or_, select, tuple_, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from landloom.server.db.base import Instant
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position
@@ -176,8 +177,18 @@ async def queue(
         limit: So many at most.
         only: Only these runs, whose positions are those among all.
     """
+    query = _queue(tuple(millicores.items()))
+    if only:
+        query = query.where(query.selected_columns.id.in_(only))
+    rows: Any = (await session.execute(query.limit(limit), {"now": now()})).all()
+    return cast("Sequence[Waiting]", rows)
+
+
+@functools.cache
+def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
+    """Return the query of `queue`: putting it together costs more than the database's answer."""
     cores = case(dict(millicores), value=Run.runtime, else_=1000)
-    held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= now())
+    held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= bindparam("now"))
     waits = and_(Run.status == RunStatus.PENDING, ~held)
     used = (
         select(Run.user_id, func.sum(cores).label("cores"))
@@ -214,11 +225,7 @@ async def queue(
     places = select(
         turn.c.id, turn.c.runtime, func.row_number().over(order_by=order).label("position")
     ).subquery()
-    query = select(places).order_by(places.c.position).limit(limit)
-    if only:
-        query = query.where(places.c.id.in_(only))
-    rows: Any = (await session.execute(query)).all()
-    return cast("Sequence[Waiting]", rows)
+    return select(places).order_by(places.c.position)
 
 
 async def request_cancel(session: AsyncSession, run_id: str) -> bool:
@@ -320,8 +327,8 @@ def _in_status(status: RunStatus) -> Any:
 
 def _beyond(cursor: Cursor) -> Any:
     key = tuple_(Run.created_at, Run.id)
-    at = tuple_(cursor.position.at, cursor.position.id)
-    match cursor.backwards, cursor.inclusive:
+    at = tuple_(bindparam("at", type_=Instant()), bindparam("at_id"))
+    match backwards, inclusive:
         case False, False:
             return key < at
         case False, True:
