@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,6 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from landloom.server.db.base import Instant
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position
@@ -327,8 +327,8 @@ def _in_status(status: RunStatus) -> Any:
 
 def _beyond(cursor: Cursor) -> Any:
     key = tuple_(Run.created_at, Run.id)
-    at = tuple_(bindparam("at", type_=Instant()), bindparam("at_id"))
-    match backwards, inclusive:
+    at = tuple_(cursor.position.at, cursor.position.id)
+    match cursor.backwards, cursor.inclusive:
         case False, False:
             return key < at
         case False, True:
