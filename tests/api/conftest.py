@@ -32,7 +32,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A platform that the tests of a module share."""
     with platform(tmp_path_factory.mktemp("platform")) as running:
         yield running

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from landloom.server.accounts.rights import ADMIN
 from landloom.server.runs import schemas
 from tests.api.platform import Platform, eventually, platform
+from tests.api.principals import add_principal
 
 NAMES = ["alpha-one", "alpha-two", "Alpha-One", "a_b-runs", "axb-runs", "100.runs.x"]
 
 
 @pytest.fixture(scope="module")
-def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, list[Any]]]:
+def listed(
+    database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Platform, list[Any]]]:
     """A platform with 23 finished runs, newest first."""
     with platform(tmp_path_factory.mktemp("listing")) as api:
         ids = []
@@ -185,3 +189,22 @@ class TestCounters:
         for status in ("FAILED", "CANCELLED", "COMPLETED"):
             every = ask(api, status=status, name="*", size=0)["total"]
             assert ask(api, status=status, size=0)["total"] == every
+
+
+def test_a_listed_run_is_the_run_whoever_asked_before(api: Platform):
+    submitter = add_principal(api, role=ADMIN)
+    with submitter.client(api) as client:
+        uri = f"s3://{api.settings.bucket}/{api.admin.org_id}/data/shared/absent.py"
+        run = client.post("/runs", json={"name": "kept-run", "runPython": {"uri": uri}}).json()
+
+    def listed() -> dict[str, Any]:
+        page = api.client.get("/runs", params={"name": "kept-run"}).json()
+        (item,) = page["items"]
+        assert item == api.run(run["id"])
+        return item
+
+    eventually(lambda: api.run(run["id"])["status"], lambda status: status == "FAILED")
+    assert listed() == listed()
+    role = {"roles": ["User"]}
+    api.client.post(f"/organization/users/{submitter.user_id}", json=role)
+    assert [each["name"] for each in listed()["triggeredBy"]["roles"]] == ["User"]

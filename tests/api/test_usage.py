@@ -17,7 +17,7 @@ SLOW = "import time; time.sleep(1.3)"
 
 
 @pytest.fixture(scope="module")
-def priced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def priced(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A platform whose operator has set a price."""
     folder = tmp_path_factory.mktemp("priced")
     runtimes = folder / "runtimes.toml"

@@ -36,7 +36,7 @@ print(view["status"], view["run_id"] == os.environ["LANDLOOM_RUN_ID"])
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with platform(tmp_path_factory.mktemp("workflows"), workflow_argv=WORKER) as running:
         yield running
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.accounts.tables import (
@@ -78,6 +78,25 @@ async def users_by_id(session: AsyncSession, user_ids: Collection[str]) -> Seque
     return (await session.scalars(select(User).where(User.id.in_(user_ids)))).all()
 
 
+async def user_versions(
+    session: AsyncSession, user_ids: Collection[str]
+) -> dict[str, tuple[Any, ...]]:
+    """Return for each of these users what changes whenever it, or one of its roles, does."""
+    versions: dict[str, tuple[Any, ...]] = {}
+    for row in (await session.execute(_VERSIONS, {"ids": list(user_ids)})).all():
+        versions[row.id] = (*versions.get(row.id, (row.updated_at,)), row.role_id, row.role_at)
+    return versions
+
+
+_VERSIONS: Final = (
+    select(User.id, User.updated_at, Role.id.label("role_id"), Role.updated_at.label("role_at"))
+    .outerjoin(user_roles, user_roles.c.user_id == User.id)
+    .outerjoin(Role, Role.id == user_roles.c.role_id)
+    .where(User.id.in_(bindparam("ids", expanding=True)))
+    .order_by(User.id, Role.id)
+)
+
+
 async def role_named(session: AsyncSession, organization_id: str, name: str) -> Role | None:
     """Return an organization's role of this name."""
     query = select(Role).where(Role.organization_id == organization_id, Role.name == name)
@@ -120,27 +139,7 @@ class KeyFacts:
 
 async def key_by_digest(session: AsyncSession, digest: str) -> KeyFacts | None:
     """Return the key with this digest and its owner's policies, by one statement."""
-    columns = (
-        ApiKey.id,
-        ApiKey.organization_id,
-        ApiKey.user_id,
-        ApiKey.run_id,
-        ApiKey.expires_at,
-        ApiKey.revoked_at,
-        Role.policies,
-        User.disabled_at,
-        Organization.state,
-        Organization.operates,
-    )
-    query = (
-        select(*columns)
-        .join(User, User.id == ApiKey.user_id)
-        .join(Organization, Organization.id == ApiKey.organization_id)
-        .outerjoin(user_roles, user_roles.c.user_id == ApiKey.user_id)
-        .outerjoin(Role, Role.id == user_roles.c.role_id)
-        .where(ApiKey.digest == digest, User.deleted_at.is_(None))
-    )
-    rows = (await session.execute(query)).all()
+    rows = (await session.execute(_KEY_FACTS, {"digest": digest})).all()
     if not rows:
         return None
     first = rows[0]
@@ -155,6 +154,29 @@ async def key_by_digest(session: AsyncSession, digest: str) -> KeyFacts | None:
         operates=first.operates,
         policies=tuple(policy for row in rows for policy in row.policies or ()),
     )
+
+
+_KEY_COLUMNS: Final[Any] = (
+    ApiKey.id,
+    ApiKey.organization_id,
+    ApiKey.user_id,
+    ApiKey.run_id,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+    Role.policies,
+    User.disabled_at,
+    Organization.state,
+    Organization.operates,
+)
+_KEY_FACTS: Final = (
+    select(*_KEY_COLUMNS)
+    .join(User, User.id == ApiKey.user_id)
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .outerjoin(user_roles, user_roles.c.user_id == ApiKey.user_id)
+    .outerjoin(Role, Role.id == user_roles.c.role_id)
+    .where(ApiKey.digest == bindparam("digest"), User.deleted_at.is_(None))
+)
+"""Put together once: every request asks this."""
 
 
 async def keys(session: AsyncSession, user_id: str | None = None) -> Sequence[ApiKey]:

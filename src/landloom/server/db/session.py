@@ -14,6 +14,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, event, make_url, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.sql.base import ExecutableOption
 
 from landloom.server.db.base import OfOrganization
 
@@ -93,12 +94,16 @@ def _keep_to_organization(state: ORMExecuteState) -> None:
     organization_id = state.session.info.get(_ORGANIZATION)
     if organization_id is None or state.is_insert:
         return
-    state.statement = state.statement.options(
-        with_loader_criteria(
-            OfOrganization,
-            lambda table: table.organization_id == organization_id,
-            include_aliases=True,
-        )
+    state.statement = state.statement.options(_only(organization_id))
+
+
+@lru_cache(maxsize=1024)
+def _only(organization_id: str) -> ExecutableOption:
+    """Return what keeps a statement to an organization; making it costs as much as a statement."""
+    return with_loader_criteria(
+        OfOrganization,
+        lambda table: table.organization_id == organization_id,
+        include_aliases=True,
     )
 
 

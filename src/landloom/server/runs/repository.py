@@ -13,6 +13,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from landloom.server.db.base import Instant
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position
@@ -37,6 +38,15 @@ class RunFilter:
         """Whether the counters by status know how many there are."""
         others = self.name is not None or self.created_after is not None or self.region is not None
         return not others and RunStatus.TIMED_OUT not in self.statuses
+
+
+class RunPlace(Protocol):
+    """The columns of a run that a listing is cut by."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    user_id: str
 
 
 class RunRow(Protocol):
@@ -86,6 +96,12 @@ async def find(session: AsyncSession, run_id: str) -> RunRow | None:
     return cast("RunRow | None", row)
 
 
+async def find_all(session: AsyncSession, run_ids: Sequence[str]) -> dict[str, RunRow]:
+    """Return these runs by their ids."""
+    rows: Any = (await session.execute(_shown().where(Run.id.in_(run_ids)))).all()
+    return {row.id: row for row in rows}
+
+
 async def find_by_idempotency_key(session: AsyncSession, user_id: str, key: str) -> str | None:
     """Return the id of the run that an earlier try of the same POST made."""
     query = select(Run.id).where(Run.user_id == user_id, Run.idempotency_key == key)
@@ -125,33 +141,50 @@ async def count(session: AsyncSession, wanted: RunFilter) -> int:
     By status alone, the counters tell, which triggers keep in the transaction of every change; any
     other condition is counted.
     """
-    if wanted.counted:
-        total = select(func.coalesce(func.sum(RunCount.runs), 0))
-        if wanted.statuses:
-            total = total.where(RunCount.status.in_(wanted.statuses))
-        return int((await session.scalars(total)).one())
-    query = _filtered(select(func.count()).select_from(Run), wanted)
-    return (await session.scalars(query)).one()
+    return int((await session.scalars(_count(wanted))).one())
+
+
+@functools.lru_cache(maxsize=256)
+def _count(wanted: RunFilter) -> Select[Any]:
+    if not wanted.counted:
+        return _filtered(select(func.count()).select_from(Run), wanted)
+    total = select(func.coalesce(func.sum(RunCount.runs), 0))
+    return total.where(RunCount.status.in_(wanted.statuses)) if wanted.statuses else total
 
 
 async def read(
     session: AsyncSession, wanted: RunFilter, cursor: Cursor | None, limit: int
-) -> Sequence[RunRow]:
+) -> Sequence[RunPlace]:
     """Return up to `limit` runs from the cursor on, in its direction, nearest first."""
-    query = _filtered(_shown(), wanted)
-    backwards = cursor is not None and cursor.backwards
-    if cursor is not None:
-        query = query.where(_beyond(cursor))
+    if cursor is None:
+        query, values = _page(wanted, None, limit), {}
+    else:
+        query = _page(wanted, (cursor.backwards, cursor.inclusive), limit)
+        values = {"at": cursor.position.at, "at_id": cursor.position.id}
+    rows: Any = (await session.execute(query, values)).all()
+    return cast("Sequence[RunPlace]", rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _page(wanted: RunFilter, way: tuple[bool, bool] | None, limit: int) -> Select[Any]:
+    """Return the query of `read`: putting it together costs more than the database's answer.
+
+    `way` is whether a cursor goes backwards and whether it includes its own row.
+    """
+    columns: Any = (Run.id, Run.created_at, Run.updated_at, Run.user_id)
+    query = _filtered(select(*columns), wanted)
+    backwards = way is not None and way[0]
+    if way is not None:
+        query = query.where(_beyond(*way))
     order = (
         (Run.created_at.asc(), Run.id.asc())
         if backwards
         else (Run.created_at.desc(), Run.id.desc())
     )
-    rows: Any = (await session.execute(query.order_by(*order).limit(limit))).all()
-    return cast("Sequence[RunRow]", rows)
+    return query.order_by(*order).limit(limit)
 
 
-def place(run: RunRow) -> Position:
+def place(run: RunPlace) -> Position:
     """Return where a run stands in the listing."""
     return Position(run.created_at, run.id)
 
@@ -325,10 +358,10 @@ def _in_status(status: RunStatus) -> Any:
     return Run.status == status
 
 
-def _beyond(cursor: Cursor) -> Any:
+def _beyond(backwards: bool, inclusive: bool) -> Any:  # noqa: FBT001 - a cursor's two flags
     key = tuple_(Run.created_at, Run.id)
-    at = tuple_(cursor.position.at, cursor.position.id)
-    match cursor.backwards, cursor.inclusive:
+    at = tuple_(bindparam("at", type_=Instant()), bindparam("at_id"))
+    match backwards, inclusive:
         case False, False:
             return key < at
         case False, True:

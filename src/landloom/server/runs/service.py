@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import Conflict, NotFound
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
-from landloom.server.accounts.views import principal
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
@@ -23,11 +21,12 @@ from landloom.server.launchers.runtimes import millicores
 from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
 from landloom.server.runs import repository, schemas
-from landloom.server.runs.repository import RunFilter, RunRow
+from landloom.server.runs.documents import Documents
+from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.rules import Rules
 from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
-from landloom.server.runs.views import Document, is_waiting, run_document
+from landloom.server.runs.views import Document, is_waiting
 from landloom.server.settings import Settings
 
 MAX_LOG_LINES: Final = 1000
@@ -54,6 +53,7 @@ class Runs:
         self._database = database
         self._logs = logs
         self._dispatcher = dispatcher
+        self._documents = Documents()
         self._cancel_workflows = cancel_workflows
 
     async def create(
@@ -79,7 +79,7 @@ class Runs:
                     session, caller.user_id, idempotency_key
                 )
                 if earlier is not None:
-                    return await _shown(session, earlier)
+                    return await self._shown(session, earlier)
             organization = await accounts.organization(session, caller.organization_id)
             payload = self._rules.payload(request, organization, region=region, run_id=run_id)
             self._rules.check_source(payload, caller)
@@ -95,7 +95,7 @@ class Runs:
                 ) from problem
             # Shown before it is committed: once it is stored nothing may fail any more, because
             # clients answer a 5xx by submitting again.
-            view = await _shown(session, run_id)
+            view = await self._shown(session, run_id)
         self._dispatcher.wake()
         return view
 
@@ -106,7 +106,7 @@ class Runs:
             NotFound: The caller's organization has no such run.
         """
         async with self._database.reading(caller.organization_id) as session:
-            view = await _shown(session, run_id)
+            view = await self._shown(session, run_id)
         await self._place([view])
         return view
 
@@ -126,9 +126,9 @@ class Runs:
                 start,
                 size,
             )
-            items = await _documents(session, page.items)
+            items = await self._documents.page(session, page.items)
             total = await repository.count(session, wanted)
-        await self._place(items)
+        await self._place([item for item in items if isinstance(item, dict)])
         return {
             "items": items,
             "total": total,
@@ -149,7 +149,7 @@ class Runs:
                 raise _not_found(run_id)
             await repository.request_cancel(session, run_id)
             tell_workflows = await self._cancel_workflows(session, run_id)
-            view = await _shown(session, run_id)
+            view = await self._shown(session, run_id)
         tell_workflows()
         self._dispatcher.cancel(run_id)
         self._dispatcher.wake()
@@ -183,6 +183,12 @@ class Runs:
                 for place in await repository.queue(session, self._millicores, only=waiting):
                     waiting[place.id]["message"] = f"Waiting: position {place.position} in line."
 
+    async def _shown(self, session: AsyncSession, run_id: str) -> Document:
+        found = await self._documents.one(session, run_id)
+        if found is None:
+            raise _not_found(run_id)
+        return found
+
     def _row(
         self, caller: Caller, run_id: str, payload: schemas.RunPayload, source_client: str | None
     ) -> Run:
@@ -209,25 +215,6 @@ class Runs:
             source_client=(source_client or "")[:_MAX_CLIENT] or None,
             timed_out=False,
         )
-
-
-async def _shown(session: AsyncSession, run_id: str) -> Document:
-    row = await repository.find(session, run_id)
-    if row is None:
-        raise _not_found(run_id)
-    (document,) = await _documents(session, [row])
-    return document
-
-
-async def _documents(session: AsyncSession, rows: Sequence[RunRow]) -> list[Document]:
-    if not rows:
-        return []
-    events = await repository.events(session, [row.id for row in rows])
-    owners = {
-        user.id: msgspec.Raw(principal(user).model_dump_json(by_alias=True).encode())
-        for user in await accounts.users_by_id(session, {row.user_id for row in rows})
-    }
-    return [run_document(row, events[row.id], owners[row.user_id]) for row in rows]
 
 
 def _not_found(run_id: str) -> NotFound:

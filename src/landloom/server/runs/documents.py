@@ -1,0 +1,87 @@
+"""Puts runs' documents together, and keeps those of finished runs.
+
+A finished run never changes again, and most of any listing is finished: its document is encoded
+once, all but the principal who submitted it, whose name and roles may change. What a page of fifty
+then costs is one narrow query and fifty pieces of JSON joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from landloom.server.accounts import repository as accounts
+from landloom.server.accounts.views import principal
+from landloom.server.runs import repository
+from landloom.server.runs.repository import RunPlace, RunRow
+from landloom.server.runs.states import RunStatus
+from landloom.server.runs.views import Document, encode, run_document
+
+_MAX_KEPT: Final = 5000
+"""Documents of finished runs; one has some two kilobytes."""
+
+type Version = tuple[Any, ...]
+
+
+class Documents:
+    """The documents of runs, as `schemas.RunView` says."""
+
+    def __init__(self) -> None:
+        self._finished: dict[tuple[str, datetime], bytes] = {}
+        self._owners: dict[str, tuple[Version, msgspec.Raw]] = {}
+
+    async def one(self, session: AsyncSession, run_id: str) -> Document | None:
+        """Return the document of a run, or None where there is no such run."""
+        row = await repository.find(session, run_id)
+        if row is None:
+            return None
+        events = await repository.events(session, [row.id])
+        owners = await self._owners_of(session, {row.user_id})
+        return run_document(row, events[row.id], owners[row.user_id])
+
+    async def page(
+        self, session: AsyncSession, places: Sequence[RunPlace]
+    ) -> list[Document | msgspec.Raw]:
+        """Return the documents of these runs, those of finished ones as JSON."""
+        if not places:
+            return []
+        owners = await self._owners_of(session, {place.user_id for place in places})
+        wanted = [place.id for place in places if _key(place) not in self._finished]
+        rows = await repository.find_all(session, wanted) if wanted else {}
+        events = await repository.events(session, wanted) if wanted else {}
+        found: list[Document | msgspec.Raw] = []
+        for place in places:
+            owner = owners[place.user_id]
+            kept = self._finished.get(_key(place))
+            row = rows.get(place.id)
+            if kept is not None:
+                found.append(msgspec.Raw(kept + bytes(owner) + b"}"))
+            elif row is not None:
+                document = run_document(row, events[row.id], owner)
+                self._keep(row, document)
+                found.append(document)
+        return found
+
+    def _keep(self, row: RunRow, document: Document) -> None:
+        if not RunStatus(row.status).final:
+            return
+        rest = {name: value for name, value in document.items() if name != "triggeredBy"}
+        self._finished[_key(row)] = encode(rest)[:-1] + b',"triggeredBy":'
+        if len(self._finished) > _MAX_KEPT:
+            del self._finished[next(iter(self._finished))]
+
+    async def _owners_of(self, session: AsyncSession, ids: set[str]) -> dict[str, msgspec.Raw]:
+        versions = await accounts.user_versions(session, ids)
+        new = [each for each in ids if self._owners.get(each, ((), None))[0] != versions[each]]
+        for user in await accounts.users_by_id(session, new) if new else ():
+            shown = msgspec.Raw(principal(user).model_dump_json(by_alias=True).encode())
+            self._owners[user.id] = (versions[user.id], shown)
+        return {each: self._owners[each][1] for each in ids}
+
+
+def _key(run: RunPlace | RunRow) -> tuple[str, datetime]:
+    return run.id, run.updated_at
