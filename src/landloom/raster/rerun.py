@@ -18,6 +18,7 @@ from landloom.raster.made import Made
 from landloom.raster.methods.keeping import keep
 from landloom.raster.methods.making import (
     COMPUTING,
+    OWN_RASTERS,
     computing,
     inference_of,
     make_change,
@@ -42,6 +43,7 @@ from landloom.raster.provenance import (
     read_scenes,
     versions,
 )
+from landloom.raster.provenance.rasters import own_rasters
 from landloom.raster.provenance.record import Scenes
 from landloom.raster.settings import EngineSettings
 from landloom.wire.progress import ProgressEvent
@@ -94,10 +96,7 @@ def _remake(work: Work, record: Provenance, scenes: Scenes | None, uri: str) -> 
         _input(work, record, scenes, number, uri) for number in range(len(record.origin.inputs))
     )
     origin = replace(record.origin, engine=engine_version(), inputs=inputs)
-    then, now = origin.parameters.get(COMPUTING), computing()
-    if then is not None and then != now:
-        work.journal.warn("search", f"Models were run by {then} then and are run by {now} here")
-        origin = replace(origin, parameters={**origin.parameters, COMPUTING: now})
+    origin = _as_things_are(work, origin, scenes)
     return keep(
         work,
         origin,
@@ -105,6 +104,23 @@ def _remake(work: Work, record: Provenance, scenes: Scenes | None, uri: str) -> 
         number=record.number,
         catalogue=record.catalogue,
     )
+
+
+def _as_things_are(work: Work, origin: Origin, scenes: Scenes | None) -> Origin:
+    """Return an origin that says what is used now, and warn where that is something else."""
+    said = dict(origin.parameters)
+    if COMPUTING in said and said[COMPUTING] != computing():
+        then, now = said[COMPUTING], computing()
+        work.journal.warn("search", f"Models were run by {then} then and are run by {now} here")
+        said[COMPUTING] = now
+    if OWN_RASTERS in said:
+        found = own_rasters(_plan(origin, scenes))
+        if found != said[OWN_RASTERS]:
+            work.journal.warn(
+                "search", "The caller's own rasters have changed since: the result is another one"
+            )
+            said[OWN_RASTERS] = found
+    return replace(origin, parameters=said)
 
 
 def _input(

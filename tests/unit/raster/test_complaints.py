@@ -27,9 +27,11 @@ from landloom.errors import ModelRejected
 from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.geometries.mosaic import find_geometries
 from landloom.raster.models.load import load_model
+from landloom.raster.predict import shards
 from landloom.raster.predict.mosaic import predict_mosaic
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.zarr import CubeStore
+from landloom.raster.vectorize import hilbert, seams, spill
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.raster.vectorize.mosaic import vectorize_mosaic
 from landloom.raster.workflow import run
@@ -65,12 +67,16 @@ def predicted(source, model, output, executor, report=unheard, **more) -> CubeSt
     return CubeStore.open(str(output))
 
 
-def polygons(source, output, executor, report=unheard, **config) -> gpd.GeoDataFrame:
+def vectorized(source, output, executor, report=unheard, **config) -> str:
     uri, _ = vectorize_mosaic(
         source, VectorizeConfig.parse(config, ["field"], 0.5), str(output), UTM,
         executor=executor, report=report, warn=unheard, cancelled=never,
     )  # fmt: skip
-    return gpd.read_parquet(uri)
+    return uri
+
+
+def polygons(source, output, executor, report=unheard, **config) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(vectorized(source, output, executor, report, **config))
 
 
 def blobs(side_y: int, side_x: int, size: float, seed: int = 4) -> np.ndarray:
@@ -217,9 +223,14 @@ class TestStitchingIsLeftToTheUserAndHappensInMemory:
 class TestTheOutputIsAllocatedWhole:
     """opengeos/geoai 798; azavea/raster-vision 616, 635."""
 
-    SIDES = (512, 1280)
+    SIDES = (384, 1152)
 
-    def test_memory_does_not_follow_the_raster(self, tmp_path, executor):
+    def test_memory_does_not_follow_the_raster(self, tmp_path, executor, monkeypatch):
+        # What may be held at a time, in proportion to rasters that are small for a test.
+        monkeypatch.setattr(shards, "KEPT_BYTES", 1 << 20)
+        monkeypatch.setattr(spill, "STRETCH_CORNERS", 2000)
+        monkeypatch.setattr(hilbert, "CELL_BITS", 7)
+        monkeypatch.setattr(seams, "SMALLEST_DRAIN", 20)
         pixels = blobs(self.SIDES[1], self.SIDES[1], 12.0)
         model = load_model(exported(tmp_path / "echo.pt2", Echo(), patch=128))
         said = {
@@ -234,11 +245,11 @@ class TestTheOutputIsAllocatedWhole:
                 prediction = predicted(source, model, tmp_path / f"{name}-p.zarr", executor, **said)
             peaks["predict"].append(found[0])
             with peak() as found:
-                polygons(prediction, tmp_path / f"{name}.parquet", executor)
+                vectorized(prediction, tmp_path / f"{name}.parquet", executor)
             peaks["vectorize"].append(found[0])
-        output_bytes = [2 * 4 * side**2 for side in self.SIDES]
+        # A row of patches and a front of cut areas are as long as a side, which is three times.
         for _, small, large in peaks.values():
-            assert large - small < 0.5 * (output_bytes[1] - output_bytes[0])
+            assert large < 2 * small
 
 
 class TestEdgeTilesFailAndObjectsInThePaddingAreLost:
@@ -290,7 +301,7 @@ class TestLinesAtTheEdgesOfChips:
 class TestMergingTilesFillsTheDisk:
     """opengeos/segment-geospatial 7, 181."""
 
-    def test_temporary_files_stay_below_the_size_of_the_raster(self, tmp_path, executor):
+    def test_temporary_files_stay_below_a_third_of_the_raster(self, tmp_path, executor):
         scores = blobs(512, 512, 4.0)
         source = cube(tmp_path / "p.zarr", scores[None], bands=["field"], shard=64)
         most = [0]
@@ -300,7 +311,7 @@ class TestMergingTilesFillsTheDisk:
 
         found = polygons(source, tmp_path / "v.parquet", executor, report=watch)
         assert len(found) > 50
-        assert 0 < most[0] < scores.nbytes
+        assert 0 < most[0] < scores.nbytes / 3
         rest = [path for path in (tmp_path / "v.parquet").rglob("*") if path.is_file()]
         assert all(path.name.startswith("part-") for path in rest)
 

@@ -13,9 +13,13 @@ import jsonschema
 import numpy as np
 import pystac
 import pytest
+import rasterio
 from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
-from shapely.geometry import box, shape
+from shapely.geometry import box, mapping, shape
+from tests.engine.geometry_models import BrightFinder, blob_finder
+from tests.engine.imagery import SAMPLES
+from tests.engine.tables import write_tile_index
 from tests.engine.workflows import PLACE, do, engine, fields, mosaic, pixels, polygons
 
 from landloom.errors import ModelRejected, StoreProblem
@@ -34,7 +38,13 @@ from landloom.raster.rerun import rerun
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.progress import ProgressEvent
-from landloom.wire.requests import BuildZarrMultiscales, RunMosaicsChange
+from landloom.wire.requests import (
+    BuildGtiMosaics,
+    BuildZarrMultiscales,
+    GeometryInference,
+    PredictGeometries,
+    RunMosaicsChange,
+)
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +278,115 @@ class TestRerun:
         settings, _ = made
         with pytest.raises(StoreProblem, match="no record"):
             again(settings, str(tmp_path / "foreign.zarr"))
+
+
+WISCONSIN = SAMPLES / "imagery" / "naip" / "wisconsin-native" / "2020-09-02" / "image.tif"
+
+
+def own_rasters(folder: Path, **more: Any) -> BuildGtiMosaics:
+    """Ask for a mosaic of two of the caller's rasters, of which the later is on top."""
+    with rasterio.open(WISCONSIN) as file:
+        pixels = file.read(window=((0, 150), (0, 150)))
+        profile = {**file.profile, "height": 150, "width": 150, "tiled": False}
+    rasters = []
+    for year, dimmed in ((2019, pixels), (2020, pixels // 2)):
+        rasters.append(folder / f"{year}.tif")
+        with rasterio.open(rasters[-1], "w", **profile) as file:
+            file.write(dimmed)
+    index = write_tile_index(folder / "index.parquet", rasters, year=[2020, 2019])
+    place = gpd.read_parquet(index).union_all()
+    said = {"bands": ["r", "g", "b", "ir"], "location_field": "url", "sort_field": "year", **more}
+    return BuildGtiMosaics(gti=str(index), aoi=mapping(place), nodata=0.0, **said)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineSettings, dict[str, str]]:
+    """Settings, and the URIs of a mosaic of own rasters and of what a model found in it."""
+    folder = tmp_path_factory.mktemp("own")
+    settings = engine(folder, cache=None)
+    store = do(own_rasters(folder), settings, "own")[0].mosaics[0].location
+    finder = blob_finder(folder / "finder.pt2", side=32, model=BrightFinder())
+    uri = do(find(store, finder.path), settings, "found")[0].uri
+    assert uri is not None
+    return settings, {"mosaic": store, "geometries": uri}
+
+
+def find(store: str, model: Path, **more: Any) -> PredictGeometries:
+    asked = GeometryInference(
+        model_path=str(model), features=["r", "g", "b"], text_prompt=["red", "green"],
+        confidence_threshold=0.1, patch_size=64, clip_size=16,
+    )  # fmt: skip
+    return PredictGeometries(mosaics=[store], inference=asked, **more)
+
+
+class TestOwnRasters:
+    """Mosaics of the caller's own rasters, and geometries: made again of their records."""
+
+    def test_a_mosaic_is_made_again_without_its_index(self, own, tmp_path: Path) -> None:
+        settings, uris = own
+        index = Path(read_provenance(uris["mosaic"]).request["gti"])
+        hidden = index.rename(tmp_path / "index.parquet")
+        try:
+            uri, told = again(settings, uris["mosaic"], tmp_path / "again.zarr")
+        finally:
+            hidden.rename(index)
+        np.testing.assert_array_equal(pixels(uri), pixels(uris["mosaic"]))
+        assert pixels(uri).max() > 0
+        assert read_provenance(uri).digest == read_provenance(uris["mosaic"]).digest
+        assert not [event for event in told if event.level == "warning"]
+
+    def test_a_raster_that_changed_since_is_told(self, own, tmp_path: Path) -> None:
+        settings, uris = own
+        raster = Path(read_scenes(uris["mosaic"])["steps"][0][0]["scenes"][0]["bands"][0]["href"])
+        kept = raster.read_bytes()
+        with rasterio.open(raster, "r+") as file:
+            file.write(file.read() // 3)
+        try:
+            uri, told = again(settings, uris["mosaic"], tmp_path / "again.zarr")
+        finally:
+            raster.write_bytes(kept)
+        assert [event.message for event in told if event.level == "warning"] == [
+            "The caller's own rasters have changed since: the result is another one"
+        ]
+        assert read_provenance(uri).digest != read_provenance(uris["mosaic"]).digest
+
+    def test_geometries_are_equal(self, own, tmp_path: Path) -> None:
+        settings, uris = own
+        uri, told = again(settings, uris["geometries"], tmp_path / "g.parquet")
+        ours = gpd.read_parquet(uri)
+        assert len(ours) > 0
+        assert ours.equals(gpd.read_parquet(uris["geometries"]))
+        assert read_provenance(uri).digest == read_provenance(uris["geometries"]).digest
+        assert not [event for event in told if event.level == "warning"]
+
+    def test_geometries_whose_mosaic_is_gone_are_made_of_a_new_one(
+        self, own, tmp_path: Path
+    ) -> None:
+        settings, uris = own
+        alone = Path(shutil.copytree(uris["geometries"], tmp_path / "kept.parquet"))
+        file = alone / "_landloom" / "provenance.json"
+        gone = json.dumps(f"{tmp_path}/gone.zarr")[1:-1]
+        file.write_text(file.read_text().replace(json.dumps(uris["mosaic"])[1:-1], gone))
+        uri, told = again(settings, str(alone))
+        assert gpd.read_parquet(uri).equals(gpd.read_parquet(uris["geometries"]))
+        assert sum("is made again first" in event.message for event in told) == 1
+
+    def test_another_model_file_is_refused(self, own, tmp_path: Path) -> None:
+        settings, uris = own
+        copy = Path(shutil.copytree(uris["geometries"], tmp_path / "g.parquet"))
+        file = copy / "_landloom" / "provenance.json"
+        record = json.loads(file.read_text())
+        record["origin"]["model"]["sha256"] = "0" * 64
+        file.write_text(json.dumps(record))
+        with pytest.raises(ModelRejected, match="000000"):
+            again(settings, str(copy))
+
+    def test_the_rate_of_a_search_is_learned_for_the_next_plan(self, own) -> None:
+        settings, uris = own
+        model = read_provenance(uris["geometries"]).origin.model.href
+        plan = do(find(uris["mosaic"], Path(model), dry_run=True), settings, "plan")[0].plan
+        assert plan is not None
+        assert [note for note in plan.notes if "as measured here for finder.pt2" in note]
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,8 @@ class TestMosaicRecipes:
 
 class TestGeometryRecipes:
     @pytest.fixture(scope="class", params=["SAM3_TEXT_GEOMETRY", "SAM3_TEXT_BBOX"])
-    def found(self, request, tmp_path_factory):
+    @staticmethod
+    def found(request, tmp_path_factory):
         """(frame, mosaic, name) of a recipe with the prompts `red` and `very blue`."""
         folder = tmp_path_factory.mktemp("sam3")
         side = load_catalog().geometry_recipe(request.param).patch_size

@@ -34,6 +34,9 @@ SKIPPED = "landloom:skipped_rasters"
 COMPUTING = "computing"
 """Parameter of a prediction: how this machine runs models."""
 
+OWN_RASTERS = "own_rasters"
+"""Parameter of a mosaic: what the caller's own rasters hold, see `own_rasters`."""
+
 LEFT_OUT = "Left out: "
 """How a warning begins that names a raster that was left out."""
 
@@ -44,7 +47,7 @@ def mosaic_origin(plan: MosaicPlan, sizes: Sizes, *, on_error: str, overviews: b
         "sizes": asdict(sizes),
         "on_error": on_error,
         "overviews": overviews,
-        "own_rasters": own_rasters(plan),
+        OWN_RASTERS: own_rasters(plan),
     }
     return Origin("mosaic", engine_version(), said, scenes_sha256=digest_of(plan.to_json()))
 
