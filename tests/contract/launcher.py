@@ -12,7 +12,7 @@ import pytest
 from landloom.runner import folder, processes
 from landloom.server.launchers.base import Launcher, Workload
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 
 STUBBORN = """
 import signal, subprocess, sys, time

@@ -31,6 +31,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 KINDS = ("ok", "failing", "slow", "cancelled")
 
 
+@pytest.fixture
+def chances(rounds: list[random.Random]) -> list[random.Random]:
+    """Of each round; one round where nobody asked for more, as each takes many seconds."""
+    return rounds if len(rounds) > 3 else rounds[:1]
+
+
 def during(chance: random.Random, seconds: float, fault: Callable[[], None]) -> threading.Thread:
     """Bring a fault about in a thread of its own, at a random moment of the next seconds."""
     at = chance.uniform(0, seconds)
@@ -88,17 +94,17 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredServer]:
     landloom("down", f"--data={place}")
 
 
-def test_the_server_killed(server: Server, rounds: list[random.Random]) -> None:
+def test_the_server_killed(server: Server, chances: list[random.Random]) -> None:
     def kill_and_restart() -> None:
         server.kill()
         server.start()
 
-    for chance in rounds:
+    for chance in chances:
         endure(Ordeal(server, chance), chance, kill_and_restart)
 
 
 def test_a_connection_to_postgres_killed(
-    served: Server, database: PostgresServer, rounds: list[random.Random]
+    served: Server, database: PostgresServer, chances: list[random.Random]
 ) -> None:
     name = database.url("faults").rpartition("/")[2]
 
@@ -108,11 +114,11 @@ def test_a_connection_to_postgres_killed(
         told = (line.split("|") for line in backends.splitlines())
         os.kill(chance.choice([int(pid) for pid, of in told if of == name]), signal.SIGKILL)
 
-    for chance in rounds:
+    for chance in chances:
         endure(Ordeal(served, chance), chance, lambda chance=chance: kill_a_backend(chance))
 
 
-def test_the_clock_stepping_back(tmp_path: Path, rounds: list[random.Random]) -> None:
+def test_the_clock_stepping_back(tmp_path: Path, chances: list[random.Random]) -> None:
     offset = tmp_path / "offset"
     offset.write_text("0")
     server = Server(tmp_path, env={"TEST_CLOCK_OFFSET": str(offset)}, lease_seconds=2)
@@ -124,7 +130,7 @@ def test_the_clock_stepping_back(tmp_path: Path, rounds: list[random.Random]) ->
         fresh.replace(offset)
 
     try:
-        for chance in rounds:
+        for chance in chances:
             ordeal = Ordeal(server, chance)
             endure(ordeal, chance, lambda chance=chance: step_back(chance))
             for kind in KINDS:
@@ -134,14 +140,13 @@ def test_the_clock_stepping_back(tmp_path: Path, rounds: list[random.Random]) ->
         server.kill()
 
 
-def test_the_object_store_killed(stored: StoredServer, rounds: list[random.Random]) -> None:
-    for chance in rounds:
+def test_the_object_store_killed(stored: StoredServer, chances: list[random.Random]) -> None:
+    for chance in chances:
         endure(Ordeal(stored, chance), chance, stored.kill_store)
 
 
-def test_the_head_of_ray_killed(tmp_path: Path, rounds: list[random.Random]) -> None:
-    # A cluster for each round costs a quarter of a minute.
-    for number, chance in enumerate(rounds if len(rounds) > 3 else rounds[:1]):
+def test_the_head_of_ray_killed(tmp_path: Path, chances: list[random.Random]) -> None:
+    for number, chance in enumerate(chances):
         place = tmp_path / str(number)
         place.mkdir()
         with job_cluster() as cluster:

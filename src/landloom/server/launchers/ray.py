@@ -209,6 +209,7 @@ class RayJobs:
         if info is None:
             return None
         return JobState(
+            pending=info.status == "PENDING",
             over=info.status.is_terminal(),
             stopped=info.status == "STOPPED",
             message=info.message or "",

@@ -37,6 +37,7 @@ _log = structlog.get_logger("landloom.ray")
 class JobState:
     """How Ray says that a job stands."""
 
+    pending: bool
     over: bool
     stopped: bool
     """By somebody's wish."""
@@ -71,19 +72,30 @@ class Follower:
         record = read_job(self._directory)
         if record is None:
             return
-        stopping = asyncio.create_task(self._pass_on_cancel(record))
+        following = asyncio.create_task(self._follow_on(record))
+        withdrawing = asyncio.create_task(self._pass_on_cancel(record))
         try:
-            while True:
-                if await self._follow(record):
-                    return
-                await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.wait({following, withdrawing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
+            for task in (following, withdrawing):
+                task.cancel()
+            told = await asyncio.gather(following, withdrawing, return_exceptions=True)
+        if isinstance(told[0], Exception):
+            raise told[0]
+        if told[1] is None:
+            await asyncio.to_thread(self._withdraw, record)
+
+    async def _follow_on(self, record: JobRecord) -> None:
+        while True:
+            if await self._follow(record):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow(self, record: JobRecord) -> bool:
         """Read the job's output once; tell whether that was the end."""
         try:
-            copy = await asyncio.to_thread(Copy, self._directory, record.before)
+            # Not in a thread: a cancellation meanwhile would leave the log taken for ever.
+            copy = Copy(self._directory, record.before)
         except BlockingIOError:
             # Another process follows; it may be killed at any moment.
             return await asyncio.to_thread(_is_over, self._directory)
@@ -147,13 +159,26 @@ class Follower:
         return True
 
     async def _pass_on_cancel(self, record: JobRecord) -> None:
-        """Tell Ray of a cancel, again and again until it answers."""
+        """Tell Ray of a cancel until it answers; return where the job had not begun by then.
+
+        Ray tells a job that waits for room to end once it has room, which may never be.
+        """
         while True:
             if (self._directory / folder.CANCEL).exists():
                 with suppress(Unavailable):
                     await self._jobs.stop(record.submission_id)
-                    return
+                    state = await self._jobs.state(record.submission_id)
+                    if state is not None and state.pending:
+                        return
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _withdraw(self, record: JobRecord) -> None:
+        """End a workload that was cancelled before it began."""
+        with suppress(BlockingIOError):
+            copy = Copy(self._directory, record.before)
+            if not _is_over(self._directory):
+                copy.end(folder.ended_from_outside(folder.TERMINATED, "cancelled"))
+            copy.close()
 
 
 class Copy:

@@ -1,12 +1,16 @@
 """The Ray launcher: the contract of all launchers, on a real cluster of one node."""
 
+import asyncio
 import sys
 
 import pytest
-from tests.contract.launcher import LauncherContract
+from ray.job_submission import JobSubmissionClient
+from ray.util.state import list_actors
+from tests.contract.launcher import LauncherContract, until
 from tests.engine.job_cluster import CORES, MEMORY_BYTES, job_cluster
 
 from landloom.errors import SetupProblem
+from landloom.server.launchers.base import Workload
 from landloom.server.launchers.ray import RayLauncher, measure
 
 NOBODY = "http://127.0.0.1:9"
@@ -27,7 +31,7 @@ def make(cluster, tmp_path):
     return make
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 class TestRayLauncher(LauncherContract):
     @pytest.fixture
     def launcher(self, make):
@@ -36,6 +40,36 @@ class TestRayLauncher(LauncherContract):
     @pytest.fixture
     def again(self, make):
         return make()
+
+
+async def test_what_a_runtime_has_is_asked_of_ray(cluster, make, tmp_path):
+    work = Workload(
+        id=f"asks-{tmp_path.name}",
+        directory=tmp_path / "asks",
+        argv=(sys.executable, "-c", ""),
+        env={"WHEROBOTS_API_KEY": "k3pt-to-ourselves"},
+        timeout_seconds=9,
+        cpus=0.5,
+        memory_bytes=3 << 30,
+        gpus=1,
+    )
+    launcher = make()
+    await launcher.start(work)
+    info = JobSubmissionClient(cluster.address).get_job_info(f"landloom-{work.id}")
+    assert "k3pt-to-ourselves" not in str(info)
+
+    async def asked():
+        actors = await asyncio.to_thread(list_actors, cluster.address, detail=True)
+        return [actor.required_resources for actor in actors if work.id in (actor.name or "")]
+
+    assert await until(asked, "the job") == [{"CPU": 0.5, "GPU": 1.0, "memory": float(3 << 30)}]
+    # The cluster has no GPU: it waits there till it is cancelled.
+    await launcher.cancel(work.directory)
+
+    async def look():
+        return (await launcher.observe(work.directory)).reason == "cancelled"
+
+    await until(look, "the end")
 
 
 def test_a_cluster_says_what_it_has_and_is_remembered(cluster, tmp_path):
