@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ _LINGER_SECONDS: Final = 1.0
 _KILL_SECONDS: Final = 10.0
 """How long killed processes may take to go; one stuck in the kernel must not hold us for ever."""
 _EXIT_TRIES_SECONDS: Final = 60.0
+_RESERVE_BYTES: Final = 32 * 1024
 _NOT_FOUND: Final = 127
 _NOT_STARTABLE: Final = 126
 
@@ -54,6 +55,8 @@ class Supervisor:
     def __init__(self, directory: Path, spec: Spec) -> None:
         self._directory = directory
         self._spec = spec
+        self._clock = _Clock()
+        self._reserve = _Reserve(directory)
         self._log = LogWriter(directory)
         self._meter = Meter(directory, spec.memory_limit)
         self._group = _memory_group(directory, spec)
@@ -67,20 +70,22 @@ class Supervisor:
         """Run the workload and return how it ended, its log complete and durable."""
         self._listen_to_signals()
         processes.adopt_orphans()
-        started_at = _now()
+        started_at = self._clock.now()
         self._record(None, started_at)
         if self._is_cancelled():
             self._reason = "cancelled"
             code = 128 + signal.SIGTERM
         else:
             code = self._run_child(started_at)
+        self._log.flush()
+        self._reserve.give_back()
         self._log.close()
         if self._group is not None:
             self._group.remove()
         return ExitRecord(
             exit_code=code,
             reason=self._reason,
-            ended_at=_now(),
+            ended_at=self._clock.now(),
             lines=self._log.lines,
             lost_lines=self._log.lost,
             log_error=self._log.error,
@@ -339,5 +344,34 @@ def _pipe_size(descriptor: int) -> int:
         return 0
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+class _Clock:
+    """Tells times that never step back, whatever is done to the machine's clock meanwhile."""
+
+    def __init__(self) -> None:
+        self._wall = datetime.now(UTC)
+        self._began = time.monotonic()
+
+    def now(self) -> str:
+        """Return the time, ISO 8601, UTC."""
+        passed = timedelta(seconds=time.monotonic() - self._began)
+        return (self._wall + passed).isoformat(timespec="milliseconds")
+
+
+class _Reserve:
+    """A little room on the disk for how it ended, whoever else fills it up meanwhile."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / folder.RESERVE
+        # Where there is no room even now, there is none to be had.
+        with suppress(OSError):
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+
+    def give_back(self) -> None:
+        """Make the room free."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)

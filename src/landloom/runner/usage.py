@@ -46,6 +46,8 @@ class Meter:
         self._path = directory / USAGE
         self._limit = memory_limit
         self._began = self._due = time.monotonic()
+        # Times of samples follow the clock that is never set back.
+        self._wall = time.time() - self._began
         self._written = self._began - _SHORTEST_SECONDS
         self.peak_memory = 0
         """Bytes."""
@@ -66,9 +68,10 @@ class Meter:
 
     def look(self, processes: Sequence[psutil.Process]) -> None:
         """Take a sample of these processes."""
-        sample = Sample(time.time(), cpu_seconds(processes), sum(map(memory_bytes, processes)))
-        self.peak_memory = max(self.peak_memory, sample.memory_bytes)
         now = time.monotonic()
+        memory = sum(map(memory_bytes, processes))
+        sample = Sample(self._wall + now, cpu_seconds(processes), memory)
+        self.peak_memory = max(self.peak_memory, memory)
         interval = max(_SHORTEST_SECONDS, (now - self._began) / _DENSE)
         near = self._limit is not None and sample.memory_bytes > _NEAR * self._limit
         self._due = now + (_NEAR_SECONDS if near else interval)

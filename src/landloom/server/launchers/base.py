@@ -43,6 +43,10 @@ class Observation:
     reason: Literal["exited", "timeout", "cancelled", "memory"] | None = None
     peak_memory: int | None = None
     """Bytes, of the whole process tree; None where it was not sampled."""
+    lost_lines: int = 0
+    """Lines of the log that could not be written."""
+    log_error: str | None = None
+    """Why; None where none was lost."""
 
 
 class Launcher(Protocol):

@@ -174,6 +174,8 @@ def _observe(directory: Path) -> Observation:
             exit_code=ended.exit_code,
             reason=ended.reason,
             peak_memory=ended.peak_memory,
+            lost_lines=ended.lost_lines,
+            log_error=ended.log_error,
         )
     if record is None:
         return Observation(state="absent")

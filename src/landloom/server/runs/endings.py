@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from landloom.errors import LandloomError
@@ -42,6 +42,14 @@ def ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> End
         timeout_seconds: What it was allowed.
         memory_limit: What it was allowed, bytes.
     """
+    ending = _ending_of(seen, timeout_seconds, memory_limit)
+    if not seen.lost_lines or ending.code is None:
+        return ending
+    lost = f" {seen.lost_lines} lines of its log are lost: {seen.log_error}."
+    return replace(ending, message=ending.message + _TIMEOUT.sub("time limit", lost))
+
+
+def _ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> Ending:
     meta = _span(seen)
     if seen.reason == "memory":
         return Ending(

@@ -7,6 +7,7 @@ by another process that finds the row where this one left it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import LandloomError
+from landloom.errors import LandloomError, Unavailable
 from landloom.server.accounts import repository as accounts
 from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
@@ -37,6 +38,7 @@ _LOOK_AHEAD: Final = 200
 
 _LOOK_SECONDS: Final = 5.0
 """How often a full machine looks for runs that lost their server."""
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _MAX_ADOPTED: Final = 1000
 
 type CancelWorkflows = Callable[[AsyncSession, str], Awaitable[Callable[[], None]]]
@@ -144,7 +146,8 @@ class RunQueue(LeasedRows[Run]):
         except _CancelledFirst:
             await self._end(lease, Ending.cancelled())
             return False
-        except LandloomError as problem:
+        except (LandloomError, OSError) as failure:
+            problem = _as_ours(failure)
             await self._tell_installer_output(directory, problem)
             await self._end(lease, not_prepared(problem))
             return False
@@ -257,7 +260,9 @@ class RunQueue(LeasedRows[Run]):
     async def _tell_installer_output(self, directory: Path, problem: LandloomError) -> None:
         """Put what an installer printed before it failed, and what it came to, into the log."""
         lines: Any = getattr(problem, "lines", ())
-        await self._logs.append(directory, [*lines, f"[landloom] {problem}"])
+        # A disk that is full takes no lines; the event says what was wrong.
+        with suppress(Unavailable):
+            await self._logs.append(directory, [*lines, f"[landloom] {problem}"])
 
     def _is_full(self) -> bool:
         """Tell whether not even the smallest run has room."""
@@ -291,6 +296,22 @@ async def _unless[T](cancelled: asyncio.Event, work: asyncio.Future[T]) -> T:
             work.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await work
+
+
+def _as_ours(failure: LandloomError | OSError) -> LandloomError:
+    """Return what is wrong with the run as an error that may be shown.
+
+    Raises:
+        OSError: It is not the run's fault, or its disk's: a database that went away is one, too.
+    """
+    if isinstance(failure, LandloomError):
+        return failure
+    if failure.errno not in _NO_ROOM:
+        raise failure
+    return Unavailable(
+        f"The run's files could not be written: {failure.strerror or failure}.",
+        suggestion="Make room on the disk that holds the platform's data folder.",
+    )
 
 
 async def _pause(seconds: float, woken: asyncio.Event | None) -> None:
