@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landloom.cli import keys, models, orgs, platform, raster, runs, users
+from landloom.cli import keys, models, notebook, orgs, platform, raster, runs, users
 from landloom.errors import LandloomError, SetupProblem, sentence
 
 EXIT_FAILED = 1
@@ -29,6 +29,7 @@ cli.command("run")(runs.run)
 cli.command("runs")(runs.runs)
 cli.command("logs")(runs.logs)
 cli.command("cancel")(runs.cancel)
+cli.command("notebook")(notebook.notebook)
 cli.add_typer(keys.cli, name="keys")
 cli.add_typer(users.cli, name="users")
 cli.add_typer(orgs.cli, name="orgs")
