@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import lonboard
 import numpy as np
 import pyarrow.parquet as pq
 import pyogrio
@@ -50,6 +51,21 @@ class TestReaders:
         assert len(back) == len(table)
         assert back.crs.to_epsg() == 4326
         assert shapely.equals(back.geometry.values, table.geometry.values).all()
+
+    def test_lonboard_draws_the_frame_that_leafmap_hands_it(self, table: gpd.GeoDataFrame) -> None:
+        (layer,) = lonboard.viz(table).layers
+        assert isinstance(layer, lonboard.PolygonLayer)
+        drawn = lonboard.PolygonLayer.from_geopandas(table)
+        assert drawn.table.num_rows == len(table)
+        assert {"time", "label", "score_mean"} <= set(drawn.table.column_names)
+
+    def test_folium_takes_it_with_times_as_texts(self, table: gpd.GeoDataFrame) -> None:
+        # GeoJSON has no times: leafmap's folium maps refuse any frame that has some.
+        times = table.select_dtypes(["datetime", "datetimetz"]).columns
+        document = json.loads(table.astype(dict.fromkeys(times, str)).to_json())
+        first = document["features"][0]["properties"]
+        assert first["time"].startswith(str(table.time.iloc[0].date()))
+        assert len(document["features"]) == len(table)
 
     def test_qgis_opens_it_by_gdals_driver(self, folder: Path, table: gpd.GeoDataFrame) -> None:
         if "Parquet" not in pyogrio.list_drivers():
