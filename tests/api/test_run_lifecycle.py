@@ -337,6 +337,7 @@ class TestUse:
         assert set(found["series_metrics"]) == {
             "CPU_UTILIZATION_PERCENT",
             "MEMORY_UTILIZATION_PERCENT",
+            "CONSUMED_SPATIAL_UNITS",
         }
 
     def test_a_run_that_never_ran_has_no_metrics(self, api: Platform) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
+from landloom.server.db import sqlite
 from landloom.server.db.base import OfOrganization
 
 _BUSY_MILLISECONDS: Final = 20_000
@@ -36,6 +37,11 @@ class Database:
             # What a statement carries must not show up in an error's text.
             hide_parameters=True,
             pool_pre_ping=parsed.get_backend_name() != "sqlite",
+            connect_args=(
+                {"async_creator_fn": sqlite.connect}
+                if parsed.get_backend_name() == "sqlite"
+                else {}
+            ),
         )
         if parsed.get_backend_name() == "sqlite":
             if parsed.database:
