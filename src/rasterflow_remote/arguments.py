@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
 
@@ -117,3 +118,34 @@ def store_uris(mosaics: object) -> list[str]:
         f"mosaics is a {type(mosaics).__name__}.",
         suggestion="Pass a store URI, an index URI, the result of an earlier call, or a list.",
     )
+
+
+def one_store(method: str, given: object) -> str:
+    """Return the store that an argument for one mosaic names.
+
+    Of several the first is taken, as a result is its first store wherever it is used as a text;
+    the others are not passed over in silence.
+
+    Raises:
+        InvalidInput: It names none.
+    """
+    uris = store_uris(given)
+    if not uris:
+        raise InvalidInput(f"{method}() was given no mosaic.")
+    if len(uris) > 1:
+        warnings.warn(
+            f"{method}() takes one mosaic and was given {len(uris)}: it takes {uris[0]}. Call it"
+            " for each of `result.mosaic_index_gdf.location` to have them all.",
+            stacklevel=3,
+        )
+    return uris[0]
+
+
+def pass_over(envs: Mapping[str, str] | None) -> None:
+    """Say that `envs` changes nothing, if there are any."""
+    if envs:
+        warnings.warn(
+            f"envs has no effect: workflows take no environment of their caller's"
+            f" ({', '.join(envs)}).",
+            stacklevel=3,
+        )

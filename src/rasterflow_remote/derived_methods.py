@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from landloom.wire.enums import RuntimeEnum, VectorizeMethodEnum
-from rasterflow_remote.arguments import renamed, required, store_uris
+from rasterflow_remote.arguments import (
+    one_store,
+    pass_over,
+    renamed,
+    required,
+    store_uris,
+)
 from rasterflow_remote.calls import Caller
 from rasterflow_remote.results import MosaicResult, UriResult
 
@@ -41,15 +47,15 @@ class DerivedMethods(Caller):
             store: The older name of `mosaic`.
             target_crs: EPSG code of the polygons.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
         """
-        del envs
+        pass_over(envs)
         method = "vectorize_mosaic"
         source = required(method, "mosaic", renamed(method, ("store", store), ("mosaic", mosaic)))
         return self._uri(
             method,
-            mosaic=store_uris(source)[0],
+            mosaic=one_store(method, source),
             features=required(method, "features", features),
             threshold=threshold,
             vectorize_method=VectorizeMethodEnum.parse(vectorize_method),
@@ -78,10 +84,10 @@ class DerivedMethods(Caller):
             features: Bands to compare; None is every band.
             store: The older name of `mosaics`.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
         """
-        del envs
+        pass_over(envs)
         method = "run_mosaics_change"
         source = renamed(method, ("store", store), ("mosaics", mosaics))
         return self._mosaic(
@@ -105,13 +111,13 @@ class DerivedMethods(Caller):
         Args:
             source_store: A store URI or the result of an earlier call.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
         """
-        del envs
+        pass_over(envs)
         return self._uri(
             "build_zarr_multiscales",
-            source_store=store_uris(source_store)[0],
+            source_store=one_store("build_zarr_multiscales", source_store),
             runtime=RuntimeEnum.parse(runtime),
             bucket=bucket,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from landloom.wire.enums import GeometryModelRecipes, RuntimeEnum
 from rasterflow_remote.arguments import (
     member_name,
+    pass_over,
     portable_aoi,
     prompts,
     renamed,
@@ -57,10 +58,10 @@ class GeometryMethods(Caller):
             store: The older name of `mosaics`.
             target_crs: EPSG code of the geometries.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
         """
-        del envs
+        pass_over(envs)
         method = "predict_mosaic_geometries"
         source = renamed(method, ("store", store), ("mosaics", mosaics))
         inference = {
@@ -112,14 +113,14 @@ class GeometryMethods(Caller):
             text_prompt: What to look for: one prompt or several.
             confidence_threshold: Least score of a geometry; None is the recipe's own.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
             crs_epsg: The older name of `target_crs`.
             on_error: What becomes of a raster that cannot be read: "raise" an error that names it,
                 or "skip" it, counted in the result.
             overviews: Write overviews and statistics into the mosaics while they are built.
         """
-        del envs
+        pass_over(envs)
         method = "predict_mosaic_geometries_recipe"
         recipe = required(method, "model_recipe", model_recipe)
         return self._uri(

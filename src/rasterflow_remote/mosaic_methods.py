@@ -7,7 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from landloom.wire.enums import DatasetEnum, ResamplingMethod, RuntimeEnum
-from rasterflow_remote.arguments import member_name, portable_aoi, renamed
+from rasterflow_remote.arguments import (
+    member_name,
+    pass_over,
+    portable_aoi,
+    renamed,
+)
 from rasterflow_remote.calls import Caller
 from rasterflow_remote.results import MosaicResult
 
@@ -40,13 +45,13 @@ class MosaicMethods(Caller):
             target_crs: EPSG code of the mosaic; None is the imagery's own CRS, a UTM zone.
             crs_epsg: The older name of `target_crs`.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
             on_error: What becomes of a raster that cannot be read: "raise" an error that names it,
                 or "skip" it, counted in the result.
             overviews: Write overviews and statistics into the mosaic while it is built.
         """
-        del envs
+        pass_over(envs)
         chosen = [datasets] if isinstance(datasets, str) else list(datasets)
         target = renamed("build_mosaics", ("crs_epsg", crs_epsg), ("target_crs", target_crs))
         return self._mosaic(
@@ -106,13 +111,13 @@ class MosaicMethods(Caller):
             crs_epsg: The older name of `target_crs`.
             resolution: Pixel size in units of the mosaic's CRS; None is the first raster's.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
             on_error: What becomes of a raster that cannot be read: "raise" an error that names it,
                 or "skip" it, counted in the result.
             overviews: Write overviews and statistics into the mosaic while it is built.
         """
-        del envs
+        pass_over(envs)
         method = "build_gti_mosaics"
         return self._mosaic(
             method,

@@ -12,7 +12,14 @@ from landloom.wire.enums import (
     MosaicToMosaicActorEnum,
     RuntimeEnum,
 )
-from rasterflow_remote.arguments import member_name, portable_aoi, renamed, required, store_uris
+from rasterflow_remote.arguments import (
+    member_name,
+    pass_over,
+    portable_aoi,
+    renamed,
+    required,
+    store_uris,
+)
 from rasterflow_remote.calls import Caller
 from rasterflow_remote.results import MosaicResult
 
@@ -44,14 +51,14 @@ class PredictionMethods(Caller):
             model_recipe: The recipe.
             crs_epsg: EPSG code of the output; None is the imagery's own CRS, a UTM zone.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             target_crs: The newer name of `crs_epsg`.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
             on_error: What becomes of a raster that cannot be read: "raise" an error that names it,
                 or "skip" it, counted in the result.
             overviews: Write overviews and statistics into the mosaics while they are built.
         """
-        del envs
+        pass_over(envs)
         method = "build_and_predict_mosaic_recipe"
         return self._mosaic(
             method,
@@ -137,10 +144,10 @@ class PredictionMethods(Caller):
                 on the size of a block.
             store: The older name of `mosaics`.
             runtime: How much of a machine the work may use.
-            envs: Accepted for compatibility; workflows take no environment of the caller's.
+            envs: Has no effect, and a warning says so: workflows take no environment.
             bucket: `s3://bucket/prefix` for the outputs; None is the caller's temporary folder.
         """
-        del envs
+        pass_over(envs)
         method = "predict_mosaic"
         source = renamed(method, ("store", store), ("mosaics", mosaics))
         inference = {

@@ -33,6 +33,15 @@ BIG = 10 * SUBSTANTIAL_SECONDS
 UTM = "EPSG:32633"
 
 
+TWO_PLACES = {
+    "type": "FeatureCollection",
+    "features": [
+        {"type": "Feature", "properties": {}, "geometry": each}
+        for each in (PLACE, mapping(box(13.15, 48.29, 13.155, 48.295)))
+    ],
+}
+
+
 def planned(request: WorkflowRequest, folder: Path) -> Plan:
     plan = do(request, engine(folder), "dry")[0].plan
     assert plan is not None
@@ -45,10 +54,7 @@ class TestDryRun:
         assert not list(tmp_path.iterdir())
 
     def test_each_row_of_the_aoi_is_a_line(self, tmp_path: Path) -> None:
-        places = [PLACE, mapping(box(13.15, 48.29, 13.155, 48.295))]
-        features = [{"type": "Feature", "properties": {}, "geometry": each} for each in places]
-        aoi = {"type": "FeatureCollection", "features": features}
-        plan = planned(mosaic(aoi=aoi, dry_run=True), tmp_path)
+        plan = planned(mosaic(aoi=TWO_PLACES, dry_run=True), tmp_path)
         assert len(plan.mosaics) == 2
         assert plan.bytes_to_read == sum(each.bytes_to_read for each in plan.mosaics) > 0
         assert plan.seconds == pytest.approx(sum(each.seconds or 0 for each in plan.mosaics))
@@ -88,6 +94,21 @@ class TestDryRun:
             assert plan.bytes_to_read > 0
             assert plan.seconds
             assert plan.mosaics
+
+    def test_of_an_index_that_names_several_mosaics_one_is_taken_and_the_others_told(
+        self, tmp_path: Path
+    ) -> None:
+        made, _ = do(mosaic(aoi=TWO_PLACES), engine(tmp_path), "made")
+        assert made.index_uri is not None
+        for request in (
+            polygons(made.index_uri, features=["sample_planting:B04"], dry_run=True),
+            BuildZarrMultiscales(source_store=made.index_uri, dry_run=True),
+        ):
+            result, told = do(request, engine(tmp_path), "dry")
+            assert result.plan is not None
+            assert len(result.plan.mosaics) == 1
+            (warning,) = [event.message for event in told if event.level == "warning"]
+            assert f"names 2 mosaics; the first is taken: {made.mosaics[0].location}" in warning
 
 
 class TestBytes:

@@ -9,7 +9,14 @@ from shapely.geometry import box, shape
 from landloom.errors import InvalidInput
 from landloom.wire.enums import DatasetEnum, ModelRecipes
 from landloom.wire.results import MosaicRow, WorkflowResult
-from rasterflow_remote.arguments import member_name, portable_aoi, renamed, store_uris
+from rasterflow_remote.arguments import (
+    member_name,
+    one_store,
+    pass_over,
+    portable_aoi,
+    renamed,
+    store_uris,
+)
 from rasterflow_remote.results import MosaicResult
 
 
@@ -60,17 +67,49 @@ class TestPortableAoi:
             portable_aoi(5)
 
 
+def result(*stores: str) -> MosaicResult:
+    rows = [
+        MosaicRow(location=uri, crs="EPSG:3857", shape_yx=(1, 1), bbox=(0, 0, 1, 1), bands=[])
+        for uri in stores
+    ]
+    return MosaicResult(WorkflowResult(mosaics=rows, index_uri="s3://b/i.parquet"))
+
+
 class TestStoreUris:
     def test_takes_every_form_of_mosaics(self):
-        row = MosaicRow(
-            location="s3://b/a.zarr", crs="EPSG:3857", shape_yx=(1, 1), bbox=(0, 0, 1, 1), bands=[]
-        )
-        result = MosaicResult(WorkflowResult(mosaics=[row, row], index_uri="s3://b/i.parquet"))
-        assert store_uris(result) == ["s3://b/a.zarr", "s3://b/a.zarr"]
+        two = result("s3://b/a.zarr", "s3://b/b.zarr")
+        assert store_uris(two) == ["s3://b/a.zarr", "s3://b/b.zarr"]
         assert store_uris("s3://b/a.zarr") == ["s3://b/a.zarr"]
-        assert store_uris(["s3://b/a.zarr", result]) == ["s3://b/a.zarr"] * 3
+        assert store_uris(["s3://b/c.zarr", two])[0::2] == ["s3://b/c.zarr", "s3://b/b.zarr"]
         assert store_uris(pd.DataFrame({"location": ["s3://b/c.zarr"]})) == ["s3://b/c.zarr"]
 
     def test_refuses_what_names_no_store(self):
         with pytest.raises(InvalidInput, match="float"):
             store_uris(1.5)
+
+
+class TestOneStore:
+    def test_is_the_first_and_the_others_are_told(self):
+        several = result("s3://b/a.zarr", "s3://b/b.zarr")
+        with pytest.warns(UserWarning, match=r"given 2: it takes s3://b/a\.zarr"):
+            assert one_store("vectorize_mosaic", several) == "s3://b/a.zarr"
+
+    @pytest.mark.filterwarnings("error")
+    def test_one_is_no_news(self):
+        assert one_store("vectorize_mosaic", result("s3://b/a.zarr")) == "s3://b/a.zarr"
+        assert one_store("vectorize_mosaic", "s3://b/a.zarr") == "s3://b/a.zarr"
+
+    def test_none_is_refused(self):
+        with pytest.raises(InvalidInput, match="no mosaic"):
+            one_store("vectorize_mosaic", [])
+
+
+class TestEnvs:
+    def test_some_are_told_to_have_no_effect(self):
+        with pytest.warns(UserWarning, match=r"no environment of their caller's \(GDAL_X\)"):
+            pass_over({"GDAL_X": "1"})
+
+    @pytest.mark.filterwarnings("error")
+    def test_none_are_no_news(self):
+        pass_over(None)
+        pass_over({})

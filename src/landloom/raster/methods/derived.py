@@ -15,7 +15,7 @@ from landloom.raster.methods.making import (
 )
 from landloom.raster.methods.mosaics import result_of
 from landloom.raster.methods.plans import plan_over
-from landloom.raster.methods.work import Work, stores_of
+from landloom.raster.methods.work import Work, one_store, stores_of
 from landloom.raster.plan.effort import cube_effort
 from landloom.raster.provenance import identify
 from landloom.raster.store.zarr import CubeStore
@@ -28,7 +28,7 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     """Turn a prediction into polygons."""
     # A wrong word in the request is told before anything is opened.
     VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
-    source = CubeStore.open(stores_of([request.mosaic])[0])
+    source = CubeStore.open(one_store(work, request.mosaic))
     if request.dry_run:
         bands = len(request.features)
         return WorkflowResult(plan=plan_over(work, [source], "polygons", bands=bands))
@@ -36,7 +36,14 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
         mode="json", include={"features", "threshold", "vectorize_config", "target_crs"}
     )
     origin = polygons_origin(said, identify(source.uri))
-    made = keep(work, origin, lambda: make_polygons(work, origin, work.uri("polygons", ".parquet")))
+    uri = work.uri("polygons", ".parquet")
+    layers = len(request.features) * len(source.times)
+    made = keep(
+        work,
+        origin,
+        lambda: make_polygons(work, origin, uri),
+        effort=None if work.begun(uri) else cube_effort("polygons", source.shape_yx, layers),
+    )
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 
 
@@ -48,11 +55,12 @@ def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
         return WorkflowResult(plan=plan_over(work, sources, "change", bands=bands))
     origin = change_origin(request.features, [identify(each.uri) for each in sources])
     layers = sum(len(request.features or each.bands) * len(each.times) for each in sources)
+    uri = work.uri("change", ".zarr")
     made = keep(
         work,
         origin,
-        lambda: make_change(work, origin, work.uri("change", ".zarr")),
-        effort=cube_effort("change", sources[0].shape_yx, layers),
+        lambda: make_change(work, origin, uri),
+        effort=None if work.begun(uri) else cube_effort("change", sources[0].shape_yx, layers),
     )
     rows = rows_of([made])
     return result_of([made], keep_index(work, rows, [box(*row.bbox) for row in rows]))
@@ -60,14 +68,16 @@ def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
 
 def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
     """Copy a store into one with overviews and statistics."""
-    source = CubeStore.open(stores_of([request.source_store])[0])
+    source = CubeStore.open(one_store(work, request.source_store))
     if request.dry_run:
         return WorkflowResult(plan=plan_over(work, [source], "multiscales"))
     origin = multiscales_origin(identify(source.uri))
+    uri = work.uri("multiscales", ".zarr")
+    layers = len(source.bands) * len(source.times)
     made = keep(
         work,
         origin,
-        lambda: make_multiscales(work, origin, work.uri("multiscales", ".zarr")),
-        effort=cube_effort("multiscales", source.shape_yx, len(source.bands) * len(source.times)),
+        lambda: make_multiscales(work, origin, uri),
+        effort=None if work.begun(uri) else cube_effort("multiscales", source.shape_yx, layers),
     )
     return WorkflowResult(uri=made.uri, cached=made.cached)

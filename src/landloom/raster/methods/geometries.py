@@ -15,7 +15,6 @@ from landloom.raster.methods.work import Work, stores_of
 from landloom.raster.plan.effort import patches_of, prediction_effort
 from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import InputStore, UsedModel, identify
-from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
 from landloom.wire.requests import GeometryInference, PredictGeometries, PredictGeometriesRecipe
 from landloom.wire.results import WorkflowResult
@@ -89,13 +88,12 @@ def _ask(
 ) -> WorkflowResult:
     origin = geometries_origin(inference, target_crs, model, [identify(uri) for uri in stores])
     uri = work.uri("geometries", ".parquet")
-    begun = any(objects.list_objects(uri))
     made = keep(
         work,
         origin,
         lambda: make_geometries(work, origin, uri),
         catalogue=catalogue_of([], recipe),
-        effort=None if begun else _effort(stores, inference),
+        effort=None if work.begun(uri) else _effort(stores, inference),
     )
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 

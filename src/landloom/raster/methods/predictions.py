@@ -114,14 +114,13 @@ def load(work: Work, inference: Inference, model: UsedModel) -> ReadyModel:
 def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Made:
     origin = prediction_origin(model.inference, model.used, source)
     uri = work.uri(f"prediction-{number}", ".zarr")
-    begun = objects.exists(objects.join(uri, "zarr.json"))
     return keep(
         work,
         origin,
         lambda: make_prediction(work, origin, uri, model.ready),
         number=number,
         catalogue=catalogue_of([], model.recipe),
-        effort=None if begun else _effort(source.uri, model.inference),
+        effort=None if work.begun(uri) else _effort(source.uri, model.inference),
     )
 
 

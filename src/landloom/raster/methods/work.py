@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from landloom.errors import InvalidInput
 from landloom.raster.cache import Cache
 from landloom.raster.catalog import Catalog, load_catalog
 from landloom.raster.execute.base import AskCancelled, Executor
@@ -13,6 +14,7 @@ from landloom.raster.journal import Journal
 from landloom.raster.mosaic.build import Sizes
 from landloom.raster.plan.rates import Rates
 from landloom.raster.settings import EngineSettings
+from landloom.raster.store import objects
 from landloom.raster.store.index import read_index
 from landloom.wire.requests import WorkflowRequest
 
@@ -48,6 +50,10 @@ class Work:
         digest = hashlib.sha256(f"{self.seed}/{what}".encode()).hexdigest()
         return f"{self.settings.output_uri}{digest[:12]}{suffix}"
 
+    def begun(self, uri: str) -> bool:
+        """Tell whether an earlier start left something at an output: the rest teaches no rate."""
+        return next(objects.list_objects(uri), None) is not None
+
     def sizes(self, chunk: int | None = None) -> Sizes:
         """Return how mosaics are cut: a shard may be smaller than the usual pieces of one.
 
@@ -60,6 +66,18 @@ class Work:
             shard = max(1, shard // chunk) * chunk
         inner = chunk or min(usual.chunk, shard)
         return Sizes(shard, min(usual.subtile, shard), inner)
+
+
+def one_store(work: Work, given: str) -> str:
+    """Return the one store that a URI means: of an index the first, and the others are told."""
+    stores = stores_of([given])
+    if not stores:
+        raise InvalidInput(f"The index {given} is empty: there is no mosaic in it.")
+    if len(stores) > 1:
+        work.journal.warn(
+            "search", f"{given} names {len(stores)} mosaics; the first is taken: {stores[0]}"
+        )
+    return stores[0]
 
 
 def stores_of(given: Sequence[str]) -> list[str]:
