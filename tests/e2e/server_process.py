@@ -15,6 +15,7 @@ import httpx
 from tests.api.platform import eventually
 
 ROOT = Path(__file__).parents[2]
+START_SECONDS = 120
 
 
 class Server:
@@ -44,7 +45,11 @@ class Server:
             self.process = subprocess.Popen(
                 [*command, self._settings], cwd=ROOT, stderr=log, env=self._env
             )
-        eventually(self._answers, bool, 60)
+        try:
+            eventually(self._answers, bool, START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         assert self.process is not None

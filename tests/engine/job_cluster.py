@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 import ray
+from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
@@ -17,6 +18,7 @@ from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
 CORES = 16
 """That the cluster says it has: jobs of tests wait for one another no more than they must."""
 MEMORY_BYTES = 64 << 30
+START_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class JobCluster:
 def job_cluster() -> Iterator[JobCluster]:
     """Start a head with its job server."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Its twenty processes need more than a minute on a machine that is busy otherwise.
+    ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = START_SECONDS
     port = _free_port()
     cluster = Cluster(
         initialize_head=True,

@@ -68,6 +68,8 @@ def observe(directory: Path) -> Observation:
             exit_code=ended.exit_code,
             reason=ended.reason,
             peak_memory=ended.peak_memory,
+            lost_lines=ended.lost_lines,
+            log_error=ended.log_error,
         )
     if job is None or not (job.submitted or job.lost):
         return Observation(state="absent")

@@ -1,18 +1,34 @@
 """The Ray launcher: the contract of all launchers, on a real cluster of one node."""
 
 import asyncio
+import json
 import sys
 
 import pytest
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_actors
 from tests.contract.launcher import LauncherContract, until
+from tests.e2e.server_process import Server
 from tests.engine.job_cluster import CORES, MEMORY_BYTES, job_cluster
 
 from landloom.errors import SetupProblem
 from landloom.server.launchers.base import Workload
 from landloom.server.launchers.ray import RayLauncher, measure
 
+SCRIPT = """
+import json, os, pathlib, sys, time
+time.sleep(1.5)
+print(json.dumps({
+    "argv": sys.argv[1:],
+    "profile": pathlib.Path(os.environ["AWS_CONFIG_FILE"]).is_file(),
+    "hook": "sitecustomize" in sys.modules,
+    "document": json.loads(
+        pathlib.Path(os.environ["LANDLOOM_DOCUMENTS"], "settings.json").read_text()
+    )["word"],
+    "run": os.environ["LANDLOOM_RUN_ID"],
+    "cluster": "RAY_ADDRESS" in os.environ,
+}, indent=1))
+"""
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -83,3 +99,34 @@ def test_a_cluster_says_what_it_has_and_is_remembered(cluster, tmp_path):
 def test_a_cluster_that_never_was_there_says_so(tmp_path):
     with pytest.raises(SetupProblem, match=f"No Ray cluster answers at {NOBODY}"):
         measure(NOBODY, tmp_path / "cluster.json")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+def test_a_server_sends_its_runs_there(cluster, tmp_path):
+    server = Server(
+        tmp_path, env={"RAY_ADDRESS": cluster.address}, launcher="ray", ray_python=sys.executable
+    )
+    server.start()
+    try:
+        settings = server.upload('{"word": "documents"}', "settings.json")
+        uri = server.upload(SCRIPT)
+        environment = {"dependencies": [{"sourceType": "FILE", "filePath": settings}]}
+        run_id = server.submit(
+            uri, environment=environment, runPython={"uri": uri, "args": ["a b"]}
+        )
+        run = server.finished(run_id, 150)
+        told = json.loads("\n".join(server.lines(run_id)))
+        use = server.ask("GET", f"/runs/{run_id}/metrics")["instant_metrics"]
+    finally:
+        server.kill()
+    assert run["status"] == "COMPLETED", run
+    assert told == {
+        "argv": ["a b"],
+        "profile": True,
+        "hook": True,
+        "document": "documents",
+        "run": run_id,
+        "cluster": True,
+    }
+    assert use["MEMORY_UTILIZATION_PERCENT"]["metric"]["data"]["value"] > 0
