@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.platform import Platform
+from tests.api.platform import Platform, eventually
 
 FAR = "2999-01-01T00:00:00Z"
 
@@ -92,6 +92,23 @@ class TestPrincipals:
             assert api.client.post("/apikey", json=body).status_code == 403
             api.client.post(path, json={"disabled": False})
             assert client.get("/runs").status_code == 200
+
+    def test_a_run_that_waits_fails_when_its_owner_is_switched_off(self, api: Platform) -> None:
+        pat = new_user(api, "pat")
+        blocker = api.submit("import time; time.sleep(60)", runtime="4x-large")
+        eventually(lambda: api.run(blocker["id"])["status"], lambda seen: seen == "RUNNING")
+        with as_user(api, pat) as client:
+            script = api.store.root / api.settings.bucket / api.admin.org_id / "data/shared/p.py"
+            script.parent.mkdir(parents=True, exist_ok=True)
+            script.write_text("print('started')")
+            uri = f"s3://{api.settings.bucket}/{api.admin.org_id}/data/shared/p.py"
+            body = {"name": "pats-run", "runPython": {"uri": uri}}
+            run = client.post("/runs", json=body).json()
+        api.client.post(f"/organization/users/{pat['id']}", json={"disabled": True})
+        api.client.post(f"/runs/{blocker['id']}/cancel")
+        assert api.finished(run["id"])["status"] == "FAILED"
+        assert "RUN_FAIL_PREPARE" in api.codes(run["id"])
+        assert "switched off" in "\n".join(api.lines(run["id"]))
 
     def test_who_is_removed_opens_nothing_and_stays_on_the_runs(self, api: Platform) -> None:
         zoe = new_user(api, "zoe")
