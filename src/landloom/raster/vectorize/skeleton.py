@@ -249,7 +249,8 @@ def _simplified(
             ay, ax = points[begin, 0] * ground[0], points[begin, 1] * ground[1]
             dy, dx = points[end, 0] * ground[0] - ay, points[end, 1] * ground[1] - ax
             square = dy * dy + dx * dx
-            best, best_distance = begin, tolerance * tolerance + 1e-9
+            # A closed line keeps its furthest point, or nothing would be left of a small one.
+            best, best_distance = begin, tolerance * tolerance + 1e-9 if square > 0 else 0.0
             for place in range(begin + 1, end):
                 py, px = points[place, 0] * ground[0] - ay, points[place, 1] * ground[1] - ax
                 along = 0.0 if square == 0 else min(1.0, max(0.0, (py * dy + px * dx) / square))

@@ -174,6 +174,16 @@ class TestCentreLines:
         assert area.contains(middle)
         assert middle.length == pytest.approx(4 * 430, rel=0.05)
 
+    def test_of_a_ring_smaller_than_the_tolerance_stay_lines(self, tmp_path: Path) -> None:
+        scores = np.zeros((1, 30, 40), np.float32)
+        scores[0, 5:14, 5:14] = 1
+        scores[0, 8:11, 8:11] = 0
+        source = cube(tmp_path / "p.zarr", scores, bands=["field"])
+        lines = vectors(source, tmp_path / "v.parquet", medial_skeletonize=True, simplify=500)
+        assert len(lines) > 0
+        assert lines.is_valid.all()
+        assert (lines.length >= 50).all()
+
     def test_of_a_ring_are_closed(self, tmp_path: Path) -> None:
         y, x = np.mgrid[:80, :80] - 40.0
         radius = np.hypot(y, x)
