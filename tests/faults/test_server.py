@@ -159,17 +159,21 @@ def test_the_head_of_ray_killed(tmp_path: Path, chances: list[random.Random]) ->
             )
             server.start()
             try:
-                lose_the_head(Ordeal(server, chance), chance, cluster)
+                told = lose_the_head(Ordeal(server, chance), chance, cluster)
+                print(f"round {number}: {told}")
             finally:
                 server.kill()
 
 
-def lose_the_head(ordeal: Ordeal, chance: random.Random, cluster: JobCluster) -> None:
+def lose_the_head(ordeal: Ordeal, chance: random.Random, cluster: JobCluster) -> dict[str, str]:
+    """Kill the head while two runs are under way; return how they ended."""
+    ended = {}
     ordeal.submit("ok", "cancelled")
     time.sleep(chance.uniform(0, 8))
     cluster.kill()
     for kind, written in (("ok", [str(n) for n in range(LINES)]), ("cancelled", ["up"])):
         run = ordeal.finished(kind)
+        ended[kind] = run["status"]
         lines = ordeal.lines(kind)
         told = [line for line in lines if line.startswith("[landloom] ")]
         kept = [line for line in lines if line not in told]
@@ -184,6 +188,7 @@ def lose_the_head(ordeal: Ordeal, chance: random.Random, cluster: JobCluster) ->
         else:
             assert any("may be missing" in line for line in told), (run, lines)
     nobody_left(ordeal)
+    return ended
 
 
 def nobody_left(ordeal: Ordeal) -> None:

@@ -24,6 +24,8 @@ _BLOCK_BYTES: Final = 256 * 1024
 """Of a file, in one frame at most; more than the longest line of a log."""
 _PIECE_CHARACTERS: Final = 15_000
 """Ray passes on lines of up to 20,000 characters in one go."""
+_LONGEST_CHARACTERS: Final = 1 << 16
+_MOST_PIECES: Final = 64
 _LEVEL: Final = 1
 
 
@@ -100,6 +102,8 @@ class Receiver:
     def feed(self, text: str) -> Iterator[Frame]:
         """Yield the frames that this piece of the stream completes."""
         *lines, self._rest = (self._rest + text).split("\n")
+        # A job that writes into the stream itself must not fill its reader's memory.
+        self._rest = self._rest[:_LONGEST_CHARACTERS]
         for line in lines:
             if not line.startswith(MARK):
                 self.others = [*self.others[-19:], line]
@@ -112,7 +116,7 @@ class Receiver:
         try:
             name, offset, left, text = line.removeprefix(MARK).split(" ")
             self._pieces.append(text)
-            if int(left):
+            if int(left) and len(self._pieces) < _MOST_PIECES:
                 return None
             packed = base64.b64decode("".join(self._pieces), validate=True)
             # More than a sender puts into a frame is not from one.

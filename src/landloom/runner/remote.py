@@ -9,6 +9,7 @@ the kernel tells the runner. Nothing is left on the node.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -18,8 +19,8 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,9 @@ WHOLE: Final = (folder.RUNNER,)
 LOST: Final = 4
 """Exit status where the runner left no word of how the workload ended."""
 
+_PREFIX: Final = "landloom-workload-"
+_YOUNG_SECONDS: Final = 60.0
+"""For so long nobody may have taken the lock of a place yet."""
 _LOOK_SECONDS: Final = 0.1
 _FULL_PAUSE_SECONDS: Final = 0.5
 _SWEEP_SECONDS: Final = 10.0
@@ -162,6 +166,32 @@ def unpack(archive: Path, place: Path) -> None:
     folder.write_spec(place, replace(spec, argv=argv, env=environment, documents=documents))
 
 
+def clear_left(where: Path) -> None:
+    """Remove what killed predecessors left in a folder of temporary files: it holds keys."""
+    for place in where.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if place.stat().st_mtime > time.time() - _YOUNG_SECONDS:
+                continue
+            # Held by whoever works there: this program, or a runner that it left.
+            with _taken(place), _taken(place / folder.LOCK):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _taken(path: Path) -> Iterator[None]:
+    """Hold a lock on a file or folder.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _settle(environment: Path) -> None:
     """Give a virtual environment that travelled without its links this node's Python."""
     base = Path(getattr(sys, "_base_executable", sys.executable))
@@ -199,11 +229,13 @@ def _write_patiently(data: bytes) -> None:
 def main(arguments: list[str]) -> int:
     """Run; 0 where the workload was run and told, whatever came of it."""
     archive: Any = Path(arguments[0]).absolute()
-    place = Path(tempfile.mkdtemp(prefix="landloom-workload-"))
+    clear_left(Path(tempfile.gettempdir()))
+    place = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
-        unpack(archive, place)
-        archive.unlink()
-        return Node(place).run()
+        with _taken(place):
+            unpack(archive, place)
+            archive.unlink()
+            return Node(place).run()
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

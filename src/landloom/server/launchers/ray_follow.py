@@ -251,11 +251,14 @@ class Copy:
         self._copied[frame.name] = frame.offset + len(frame.data)
 
     def _replace(self, frame: Frame) -> None:
-        fields = json.loads(frame.data)
-        if frame.name == folder.RUNNER:
-            folder.write_record(self._directory, folder.RunnerRecord(**fields))
-        elif frame.name == folder.EXIT:
-            self.end(folder.ExitRecord(**fields))
+        try:
+            fields = json.loads(frame.data)
+            if frame.name == folder.RUNNER:
+                folder.write_record(self._directory, folder.RunnerRecord(**fields))
+            elif frame.name == folder.EXIT:
+                self.end(folder.ExitRecord(**fields))
+        except (TypeError, ValueError):
+            _log.warning("a job sent what no runner writes", file=frame.name)
 
 
 def _is_over(directory: Path) -> bool:

@@ -1,0 +1,104 @@
+"""A workload on a node: what it tells down its output, and what killed ones leave."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import asdict
+
+import psutil
+import pytest
+
+from landloom.runner import folder, processes
+from landloom.runner.frames import Receiver
+from landloom.runner.remote import MANIFEST, Manifest, clear_left
+
+SLEEPER = "import subprocess, time; subprocess.Popen(['setsid', 'sleep', '600']); print('up', flush=True); time.sleep(600)"  # noqa: E501
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a workload on a node whose temporary folder is `tmp`."""
+    (tmp_path / "tmp").mkdir()
+    started = []
+
+    def start(code, name="w1"):
+        spec = folder.Spec(
+            argv=("server/python", "-c", code),
+            env={"PATH": os.environ["PATH"], folder.MARKER: f"{name}-{os.getpid()}"},
+            timeout_seconds=60,
+            grace_seconds=1,
+        )
+        manifest = Manifest(
+            directory="/server/w1", hook="/server/hook", python="server/python", carried=()
+        )
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / MANIFEST).write_text(json.dumps(asdict(manifest)))
+        (source / folder.SPEC).write_text(json.dumps(asdict(spec)))
+        with tarfile.open(tmp_path / "w.tar", "w") as archive:
+            for file in source.iterdir():
+                archive.add(file, file.name)
+        node = subprocess.Popen(
+            [sys.executable, "-m", "landloom.runner.remote", "w.tar"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path / "tmp")},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(node)
+        return node
+
+    yield start
+    for node in started:
+        node.kill()
+        node.wait(10)
+        node.stdout.close()
+
+
+def frames_until(node, name):
+    receiver, got = Receiver(), {}
+    for line in node.stdout:
+        got |= {frame.name: frame.data for frame in receiver.feed(line)}
+        if name in got:
+            return got
+    pytest.fail(f"no {name} came: {receiver.others}")
+
+
+def test_tells_log_and_end_and_leaves_nothing(start, tmp_path):
+    node = start("print('hello'); raise SystemExit(7)")
+    told = frames_until(node, folder.EXIT)
+    assert node.wait(10) == 0
+    assert told[folder.LOG].endswith(b" hello\n")
+    assert json.loads(told[folder.EXIT])["exit_code"] == 7
+    assert json.loads(told[folder.RUNNER])["pid"] != node.pid
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not (tmp_path / "w.tar").exists()
+
+
+def test_killed_it_takes_the_workload_along_and_the_next_clears_up(start, tmp_path):
+    node = start(SLEEPER)
+    runner = json.loads(frames_until(node, folder.LOG)[folder.RUNNER])["pid"]
+    runner = psutil.Process(runner)
+    tree = runner.children(recursive=True)
+    assert tree
+    node.send_signal(signal.SIGKILL)
+    _gone, alive = psutil.wait_procs([runner, *tree], timeout=20)
+    assert alive == []
+    assert processes.strays(folder.MARKER, f"w1-{os.getpid()}", None) == []
+    (left,) = (tmp_path / "tmp").iterdir()
+    clear_left(tmp_path / "tmp")
+    assert left.exists(), "one that is young may only be starting"
+    os.utime(left, (time.time() - 3600,) * 2)
+    for held in (left, left / folder.LOCK):
+        lock = os.open(held, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        clear_left(tmp_path / "tmp")
+        assert left.exists(), "somebody works there"
+        os.close(lock)
+    clear_left(tmp_path / "tmp")
+    assert not left.exists()
