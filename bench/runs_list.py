@@ -32,6 +32,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import make_url
@@ -68,6 +69,8 @@ class Load:
     rate: float
     """Answers a second."""
     p99_ms: float
+    cpu_ms: float
+    """Of the server, an answer: what the machine's other work cannot change much."""
 
 
 def serve(folder: Path) -> None:
@@ -157,7 +160,9 @@ def _id() -> str:
     return f"r{_random.getrandbits(64):013x}"[:14]
 
 
-async def load(url: str, key: str, paths: Sequence[str], seconds: float) -> Load:
+async def load(
+    server: psutil.Process, url: str, key: str, paths: Sequence[str], seconds: float
+) -> Load:
     """Ask over and over on every connection; plain sockets, so that the asking costs little."""
     where = urlsplit(url)
     head = f"HTTP/1.1\r\nHost: {where.netloc}\r\nX-API-Key: {key}\r\n\r\n"
@@ -177,11 +182,12 @@ async def load(url: str, key: str, paths: Sequence[str], seconds: float) -> Load
             taken.append(time.perf_counter() - begun)
         writer.close()
 
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), sum(server.cpu_times()[:2])
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
     rate = len(taken) / (time.perf_counter() - begun)
-    return Load(rate, 1000 * statistics.quantiles(taken, n=100)[98])
+    cpu_ms = 1000 * (sum(server.cpu_times()[:2]) - used) / len(taken)
+    return Load(rate, 1000 * statistics.quantiles(taken, n=100)[98], cpu_ms)
 
 
 def total_is_exact(url: str, key: str, runs: int) -> bool:
@@ -210,6 +216,7 @@ def main() -> None:
         try:
             assert server.stdout is not None
             told = json.loads(server.stdout.readline())
+            watched = psutil.Process(server.pid)
             agree = total_is_exact(told["url"], told["key"], asked.runs)
             cursors = json.loads((Path(place) / CURSORS).read_text())
             routes = {
@@ -220,8 +227,9 @@ def main() -> None:
             found: dict[str, list[Load]] = {name: [] for name in routes}
             for _ in range(asked.rounds):
                 for name, paths in routes.items():
-                    loaded = asyncio.run(load(told["url"], told["key"], paths, asked.seconds))
-                    found[name].append(loaded)
+                    found[name].append(
+                        asyncio.run(load(watched, told["url"], told["key"], paths, asked.seconds))
+                    )
         finally:
             server.terminate()
             server.wait(timeout=10)
@@ -237,6 +245,7 @@ def main() -> None:
             rate=True,
             unit="answers/s",
             p99_ms=statistics.median(each.p99_ms for each in loads),
+            cpu_ms=statistics.median(each.cpu_ms for each in loads),
             runs=asked.runs,
             connections=CONNECTIONS,
         )

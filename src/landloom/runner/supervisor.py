@@ -18,6 +18,7 @@ from typing import Final
 from landloom.runner import folder, mounts, processes
 from landloom.runner.cgroup import MemoryGroup
 from landloom.runner.folder import ExitRecord, Reason, RunnerRecord, Spec
+from landloom.runner.gpus import Gpus
 from landloom.runner.log import LogWriter
 from landloom.runner.usage import Meter
 
@@ -58,7 +59,7 @@ class Supervisor:
         self._clock = _Clock()
         self._reserve = _Reserve(directory)
         self._log = LogWriter(directory)
-        self._meter = Meter(directory, spec.memory_limit)
+        self._meter = Meter(directory, spec.memory_limit, Gpus.of(spec.env))
         self._group = _memory_group(directory, spec)
         self._selector = selectors.DefaultSelector()
         self._stage = Stage.RUNNING

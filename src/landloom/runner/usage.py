@@ -1,6 +1,7 @@
 """What a workload's processes use, sampled while they run and kept beside the log.
 
-`usage` holds one line a sample: `<Unix seconds> <CPU seconds so far> <bytes>`. CPU counts processes
+`usage` holds one line a sample: `<Unix seconds> <CPU seconds so far> <bytes>`, and with a GPU its
+per cent of time and of memory. CPU counts processes
 that have ended too. Memory is the sum of proportional set sizes, so pages that forked workers share
 count once. Samples come each second at first and ever more rarely, so a day fits into some thousand
 lines.
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+
+from landloom.runner.gpus import Gpus, GpuUse
 
 USAGE: Final = "usage"
 
@@ -37,14 +40,17 @@ class Sample:
     cpu_seconds: float
     """Of all processes since the start."""
     memory_bytes: int
+    gpu: GpuUse | None = None
+    """None where the workload has no GPU, or the driver does not tell."""
 
 
 class Meter:
     """Samples a process tree into a workload's folder."""
 
-    def __init__(self, directory: Path, memory_limit: int | None) -> None:
+    def __init__(self, directory: Path, memory_limit: int | None, gpus: Gpus | None = None) -> None:
         self._path = directory / USAGE
         self._limit = memory_limit
+        self._gpus = gpus
         self._began = self._due = time.monotonic()
         # Times of samples follow the clock that is never set back.
         self._wall = time.time() - self._began
@@ -70,7 +76,8 @@ class Meter:
         """Take a sample of these processes."""
         now = time.monotonic()
         memory = sum(map(memory_bytes, processes))
-        sample = Sample(self._wall + now, cpu_seconds(processes), memory)
+        gpu = self._gpus.look() if self._gpus is not None else None
+        sample = Sample(self._wall + now, cpu_seconds(processes), memory, gpu)
         self.peak_memory = max(self.peak_memory, memory)
         interval = max(_SHORTEST_SECONDS, (now - self._began) / _DENSE)
         near = self._limit is not None and sample.memory_bytes > _NEAR * self._limit
@@ -80,12 +87,14 @@ class Meter:
             self._append(sample)
 
     def _append(self, sample: Sample) -> None:
-        line = f"{sample.at:.3f} {sample.cpu_seconds:.3f} {sample.memory_bytes}\n"
+        line = f"{sample.at:.3f} {sample.cpu_seconds:.3f} {sample.memory_bytes}"
+        if sample.gpu is not None:
+            line += f" {sample.gpu.percent:.1f} {sample.gpu.memory_percent:.1f}"
         # A full disk must not end a workload for want of a figure.
         with suppress(OSError):
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, line.encode())
+                os.write(descriptor, f"{line}\n".encode())
             finally:
                 os.close(descriptor)
 
@@ -99,8 +108,9 @@ def read_usage(directory: Path) -> list[Sample]:
     samples = []
     # The last piece is empty, or half a line that is being written.
     for line in text.split("\n")[:-1]:
-        at, cpu, memory = line.split()
-        samples.append(Sample(float(at), float(cpu), int(memory)))
+        at, cpu, memory, *gpu = line.split()
+        use = GpuUse(*map(float, gpu)) if gpu else None
+        samples.append(Sample(float(at), float(cpu), int(memory), use))
     return samples
 
 

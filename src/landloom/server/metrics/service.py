@@ -35,6 +35,8 @@ MAX_POINTS: Final = 500
 _SHOWN: Final[dict[WorkloadMetric, tuple[str, DataFormat]]] = {
     WorkloadMetric.CPU_UTILIZATION_PERCENT: ("CPU utilization", "PERCENTAGE"),
     WorkloadMetric.MEMORY_UTILIZATION_PERCENT: ("Memory utilization", "PERCENTAGE"),
+    WorkloadMetric.GPU_UTILIZATION_PERCENT: ("GPU utilization", "PERCENTAGE"),
+    WorkloadMetric.GPU_MEMORY_UTILIZATION_PERCENT: ("GPU memory utilization", "PERCENTAGE"),
     WorkloadMetric.CONSUMED_SPATIAL_UNITS: ("Consumed Spatial Units", "NUMBER"),
     WorkloadMetric.COST_USD: ("Cost", "CURRENCY"),
 }
@@ -99,9 +101,16 @@ def utilization(samples: Sequence[Sample], size: Runtime) -> dict[WorkloadMetric
     memory = [
         _percent(sample.memory_bytes / size.memory_bytes, sample) for sample in _thinned(samples)
     ]
+    with_gpu = _thinned([sample for sample in samples if sample.gpu is not None])
     return {
         WorkloadMetric.CPU_UTILIZATION_PERCENT: processor,
         WorkloadMetric.MEMORY_UTILIZATION_PERCENT: memory,
+        WorkloadMetric.GPU_UTILIZATION_PERCENT: [
+            _percent(each.gpu.percent / 100, each) for each in with_gpu if each.gpu
+        ],
+        WorkloadMetric.GPU_MEMORY_UTILIZATION_PERCENT: [
+            _percent(each.gpu.memory_percent / 100, each) for each in with_gpu if each.gpu
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from landloom.runner.gpus import GpuUse
 from landloom.runner.usage import Sample
 from landloom.server.launchers.runtimes import Runtime
 from landloom.server.metrics.schemas import WorkloadMetric
@@ -24,6 +25,13 @@ def test_what_was_not_sampled_has_no_points():
     assert values([], CPU) == []
     assert values([], MEMORY) == []
     assert values([Sample(1, 0, 0)], CPU) == []
+
+
+def test_gpus_are_shown_where_there_are_any():
+    samples = [Sample(1, 0, 0), Sample(2, 0, 0, GpuUse(40, 25)), Sample(3, 0, 0, GpuUse(60, 30))]
+    assert values(samples, WorkloadMetric.GPU_UTILIZATION_PERCENT) == [40, 60]
+    assert values(samples, WorkloadMetric.GPU_MEMORY_UTILIZATION_PERCENT) == [25, 30]
+    assert values(samples[:1], WorkloadMetric.GPU_UTILIZATION_PERCENT) == []
 
 
 def test_a_clock_that_stands_or_goes_back_gives_no_point():
