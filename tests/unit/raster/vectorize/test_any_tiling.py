@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tilings")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(
     scores=grounds(),
     origin=origins,
@@ -134,7 +134,7 @@ def _check(rows: gpd.GeoDataFrame, config: dict[str, Any], epsg: int) -> None:
             assert shapely.coverage_is_valid(np.asarray(layer.geometry))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(
     seed=st.integers(0, 9999),
     origin=origins,
