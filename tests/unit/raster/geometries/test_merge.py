@@ -7,7 +7,7 @@ from tests.engine.polygons import fingerprints, geometries
 
 from landloom.raster.geometries.merge import Merger, Thing, thing_of
 from landloom.raster.geometries.model import Instance
-from landloom.raster.geometries.outline import box_shape, outline
+from landloom.raster.geometries.outline import box_shapes, outline
 from landloom.raster.geometries.sighting import PatchGround, Sighting, same_thing, sight
 from landloom.raster.grid import Window
 from landloom.raster.predict.lattice import PatchLattice
@@ -144,7 +144,7 @@ class TestThings:
         views = [seen((0, kx), mask, score=0.5 + kx / 10) for kx in range(5)]
         (found,) = things(*views)
         assert fingerprints(geometries(outline(found))) == [
-            fingerprints(geometries(box_shape(found)))[0]
+            fingerprints(geometries(box_shapes([found])))[0]
         ]
         assert found.box == Window(3, 2, 6, 84)  # where the last reach ends
         assert found.score == pytest.approx(0.9)
