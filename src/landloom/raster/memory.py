@@ -1,10 +1,34 @@
-"""Memory between the stages of a workflow."""
+"""Memory: what allocators keep back, so that a process does not grow with its area of interest."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from contextlib import suppress
+
+LIBC = "libc.so.6"
+
+MMAP_THRESHOLD, MMAP_BYTES = -3, 1 << 20
+"""A parameter of glibc's `mallopt` (malloc.h): from how many bytes on an array has its own pages.
+
+By itself glibc raises it to 32 MB as arrays come and go; they then lie in the heaps of threads,
+between others, and their memory stays. Predictions and polygons of a sixteen times larger area took
+18 and 27 % more memory so, and take 7 and 9 % more now.
+"""
+
+ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+"""Variable that Arrow reads when it is loaded: its own pools keep what they were given."""
+
+
+def settle_allocators() -> None:
+    """Let large arrays, and Arrow's, go back to the system as soon as they are free.
+
+    It is for the whole process and does nothing where the allocator is not glibc's.
+    """
+    os.environ.setdefault(ARROW_POOL, "system")
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(LIBC).mallopt(MMAP_THRESHOLD, MMAP_BYTES)
 
 
 def return_free_memory() -> None:
@@ -17,4 +41,4 @@ def return_free_memory() -> None:
     """
     gc.collect(1)
     with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        ctypes.CDLL(LIBC).malloc_trim(0)

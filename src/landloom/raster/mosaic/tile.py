@@ -139,6 +139,7 @@ class _Shard:
         self._window = task.tile.window
         self._global = self._window.shifted(gy0, gx0)
         self._filled = np.ones(self._window.shape_yx, np.bool_)
+        self._room = np.empty(0, np.uint8)
 
     def subtiles(self) -> Iterator[SubTile]:
         """Yield the shard band by band, each band in sub-tiles."""
@@ -231,7 +232,7 @@ class _Shard:
             raise Cancelled("The mosaic was cancelled.")
         whole = stack.pixels.dtype == np.uint8 and self._task.store.dtype == "uint8"
         none = np.uint8(0) if whole else np.float32(np.nan)
-        plane = np.empty(window.shape_yx, none.dtype)
+        plane = self._plane(window.shape_yx, none.dtype)
         composite_window(
             stack.pixels, *stack.scratch(window.shape_yx[1]), stack.sources, stack.values,
             stack.grids, stack.columns, stack.rows,
@@ -240,6 +241,13 @@ class _Shard:
             sorting_network(len(stack.sources)), stack.worst, none, plane,
         )  # fmt: skip
         return plane
+
+    def _plane(self, shape_yx: tuple[int, int], kind: np.dtype[Any]) -> NDArray[Any]:
+        """Return room for a sub-tile, the same for all: it is written before the next is made."""
+        length = shape_yx[0] * shape_yx[1] * kind.itemsize
+        if len(self._room) < length:
+            self._room = np.empty(length, np.uint8)
+        return self._room[:length].view(kind).reshape(shape_yx)
 
     def _placed(self, window: Window) -> Window:
         return window.shifted(self._window.y0, self._window.x0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from landloom.raster.grid import patch_origin
+from landloom.raster.memory import return_free_memory
 from landloom.raster.models.load import Runner
 from landloom.raster.predict.blend import Blended
 from landloom.raster.predict.lattice import PatchLattice
@@ -117,6 +118,9 @@ def predict_shards(
             done[:] = done[0] + 1, done[1] + piece.valid, done[2] + piece.refused
             if tell:
                 tell(part)
+            del piece
+            # Patches and blocks of all sizes leave gaps, which would grow with their number.
+            return_free_memory()
 
     finished = stream.blocks(blocks)
     for (iy, ix), pieces in groupby(finished, key=lambda piece: piece.block.shard):
