@@ -95,9 +95,31 @@ def area(side: int = 4096) -> dict[str, Any]:
     return dict(shapely.geometry.mapping(shapely.Polygon(ring)))
 
 
+def output_grid(epsg: int, side: int) -> Any:
+    """Return the grid of a mosaic of `area(side)`."""
+    from landloom.raster.grid import geobox_for  # noqa: PLC0415
+
+    return geobox_for(shapely.geometry.shape(area(side)), epsg, 10.0)
+
+
+def stac_items() -> list[Any]:
+    """Return the scenes as STAC items with absolute paths."""
+    import pystac  # noqa: PLC0415 - only peers need it
+
+    folder = bench_scenes()
+    features = json.loads((folder / "items.json").read_text())["features"]
+    return [pystac.Item.from_dict(_absolute(item, folder)) for item in features]
+
+
 def _to_degrees(x: float, y: float) -> tuple[float, float]:
     west, south, _, _ = transform_bounds(CRS, "EPSG:4326", x, y, x, y)
     return west, south
+
+
+def _absolute(item: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for asset in item["assets"].values():
+        asset["href"] = str(folder / asset["href"])
+    return item
 
 
 def _scene(folder: Path, seed: int, side: int, date: int) -> dict[str, Any]:

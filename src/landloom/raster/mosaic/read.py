@@ -45,7 +45,8 @@ ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.2
 """Between attempts; it doubles. The store below has retries of its own for HTTP errors."""
 
-DEFAULT_CACHE_BYTES = 144 * 2**20
+DEFAULT_CACHE_BYTES = 96 * 2**20
+"""A warp of eight dates takes 3 % more time with it than with half as much again, 48 MB less."""
 MAX_HEADERS = 4096
 """Headers kept: some ten kilobytes each."""
 
