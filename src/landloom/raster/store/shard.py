@@ -22,14 +22,13 @@ from landloom.raster.grid import Window
 MISSING = np.uint64(2**64 - 1)
 """Offset and length of an inner chunk that holds nothing but the fill value."""
 
-COMPRESSION_LEVEL = 1
-"""Of zstd inside blosc: higher levels cost time and gain next to nothing."""
-
+COMPRESSOR, COMPRESSION_LEVEL = "lz4", 9
 SHUFFLE = "bitshuffle"
 BLOCK_BYTES = 2**20
-"""How blosc orders and cuts a chunk before zstd. By bits, and a chunk of 512 px in one block, it
-takes less than half the time of its defaults (by bytes, 256 kB) and a fifth less space: composites
-of integers, stored as float32, 667 against 299 MB/s."""
+"""How blosc orders, cuts and packs a chunk. By bits, and a chunk of 512 px in one block, lz4 packs
+composites of integers, stored as float32, to 1 in 2.6 at 870 MB/s and gives them back at 2.1 GB/s;
+zstd 1 so to 1 in 2.9 at 370 MB/s and 1.4 GB/s; zstd 1 by bytes to 1 in 2.7 at 470 MB/s. Packing was
+the largest part of a mosaic's time beyond decoding its scenes."""
 
 FLOAT32 = np.dtype("<f4")
 
@@ -44,7 +43,7 @@ def blosc_configuration(dtype: str = "float32") -> dict[str, Any]:
     """Return the configuration of Zarr's blosc codec that `compress` writes."""
     return {
         "typesize": np.dtype(dtype).itemsize,
-        "cname": "zstd",
+        "cname": COMPRESSOR,
         "clevel": COMPRESSION_LEVEL,
         "shuffle": SHUFFLE,
         "blocksize": BLOCK_BYTES,
@@ -56,7 +55,7 @@ def compress(chunk: Pixels) -> bytes:
     data = imagecodecs.blosc_encode(
         np.ascontiguousarray(chunk),
         level=COMPRESSION_LEVEL,
-        compressor="zstd",
+        compressor=COMPRESSOR,
         shuffle=SHUFFLE,
         typesize=chunk.dtype.itemsize,
         blocksize=BLOCK_BYTES,
