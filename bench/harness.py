@@ -172,7 +172,7 @@ def report(
     ours: float,
     limit: float,
     peers: Mapping[str, float],
-    agree: object,
+    agree: bool,
     rounds: int,
     rate: bool = False,
     **extra: object,
@@ -184,7 +184,7 @@ def report(
         ours: Seconds, or with `rate` work per second.
         limit: The same of the cheapest program that does the unavoidable part.
         peers: The same of each peer.
-        agree: Whether results were equal, or by how much they were not.
+        agree: Whether results were equal, in the sense that the benchmark's first lines tell.
         rounds: Samples behind each median.
         rate: Whether more is better.
         extra: Further fields.

@@ -209,12 +209,10 @@ def case_same_crs() -> None:
     _compare("same_crs", "32633", SIDE)
     ours, peer = _pixels("ours-32633"), _pixels("odc-32633")
     difference = float(np.nanmax(np.abs(ours - peer)))
-    agree = {
-        "max_difference": difference,
-        "valid_mask_equal": bool((np.isnan(ours) == np.isnan(peer)).all()),
-    }
+    masks = bool((np.isnan(ours) == np.isnan(peer)).all())
     del ours, peer
-    _measure("mosaic_same_crs", "32633", SIDE, agree)
+    compared = {"max_difference": difference, "valid_mask_equal": masks}
+    _measure("mosaic_same_crs", "32633", SIDE, compared, agree=masks and difference == 0)
 
 
 def case_3857() -> None:
@@ -222,9 +220,10 @@ def case_3857() -> None:
     _compare("3857", "3857", SIDE_3857)
     ours, peer = _pixels("ours-3857"), _pixels("odc-3857")
     referee = Referee(output_grid(3857, SIDE_3857))
-    agree = {**referee.compare_masks(ours, peer), **referee.compare_values(ours)}
+    compared = {**referee.compare_masks(ours, peer), **referee.compare_values(ours)}
     del ours, peer, referee
-    _measure("mosaic_3857", "3857", SIDE_3857, agree)
+    agree = compared["valid_mask_equal"] and compared["gdal_within_1_dn"]
+    _measure("mosaic_3857", "3857", SIDE_3857, compared, agree=agree)
 
 
 def case_remote() -> None:
@@ -276,7 +275,9 @@ def _compare(name: str, crs: str, side: int) -> None:
         print(f"{name}: {variant} made", file=sys.stderr)
 
 
-def _measure(name: str, crs: str, side: int, agree: Mapping[str, Any]) -> None:
+def _measure(
+    name: str, crs: str, side: int, compared: Mapping[str, Any], *, agree: bool
+) -> None:
     variants: dict[str, list[object]] = {
         **{decoder: [side] for decoder in ("limit", "imagecodecs", "rasterio")},
         **{whole: [crs, side] for whole in ("ours", "odc_stac")},
@@ -290,6 +291,7 @@ def _measure(name: str, crs: str, side: int, agree: Mapping[str, Any]) -> None:
         limit=limit,
         peers={"odc_stac": wall(found["odc_stac"])},
         agree=agree,
+        compared=compared,
         rounds=ROUNDS,
         scene_px_a_side=side,
         decoders=decoders,

@@ -78,7 +78,7 @@ class Referee:
         window = slice(y, y + TILE_PX), slice(x, x + TILE_PX)
         again = (_odc_mask(part) != exact[window]) & ~self._ties[window]
         return {
-            "valid_mask_equal": not wrong.any(),
+            "valid_mask_equal": not bool(wrong.any()),
             "valid_mask_px": exact.size,
             "valid_mask_ties_px": int(self._ties.sum()),
             "valid_mask_ties_that_differ_px": int(((mine != exact) & self._ties).sum()),
