@@ -275,9 +275,7 @@ def _compare(name: str, crs: str, side: int) -> None:
         print(f"{name}: {variant} made", file=sys.stderr)
 
 
-def _measure(
-    name: str, crs: str, side: int, compared: Mapping[str, Any], *, agree: bool
-) -> None:
+def _measure(name: str, crs: str, side: int, compared: Mapping[str, Any], *, agree: bool) -> None:
     variants: dict[str, list[object]] = {
         **{decoder: [side] for decoder in ("limit", "imagecodecs", "rasterio")},
         **{whole: [crs, side] for whole in ("ours", "odc_stac")},
