@@ -109,6 +109,11 @@ class Platform:
                 return lines
             cursor = page["next_page"]
 
+    def first_line(self, run_id: str) -> str | None:
+        """Return the first line of a log, to which more may be added faster than it is read."""
+        page = self.client.get(f"/runs/{run_id}/logs", params={"size": 1}).json()
+        return page["items"][0]["raw"] if page["items"] else None
+
     def stored(self) -> str:
         """Return every row of every table as text."""
 

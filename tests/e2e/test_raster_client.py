@@ -20,7 +20,10 @@ pytestmark = pytest.mark.e2e
 AOI = str(SAMPLES / "aoi" / "inn_valley.geojson")
 WINDOW = {"start": "2021-01-01", "end": "2022-01-01", "crs_epsg": 3857}
 # Small tasks make it long, so that there is something to interrupt; each is one line of the log.
+# Shells have their background jobs, these tests maybe among them, pass over Ctrl-C.
 SCRIPT = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from datetime import datetime
 from rasterflow_remote import RasterflowClient
 print("calling", flush=True)

@@ -156,7 +156,7 @@ class TestScripts:
         for chance in rounds:
             timed = chance.random() < 0.5
             run = api.submit(script, timeoutSeconds=1 if timed else 600)
-            eventually(lambda: api.lines(run["id"]), bool)  # noqa: B023
+            eventually(lambda: api.first_line(run["id"]), bool)  # noqa: B023
             if not timed:
                 time.sleep(chance.random())
                 api.client.post(f"/runs/{run['id']}/cancel")
