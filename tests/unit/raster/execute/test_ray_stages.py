@@ -91,7 +91,8 @@ def test_a_prediction_is_bit_equal(here, failing, tmp_path, monkeypatch):
     ]
     ours, theirs = (all_pixels(CubeStore.open(row.location)) for row in made)
     np.testing.assert_array_equal(theirs, ours)
-    assert set(failing.completed().values()) == {1}
+    assert len(failing.completed()) > 3
+    assert not failing.repeated()
 
 
 def test_polygons_are_identical(here, failing, tmp_path):
@@ -135,7 +136,8 @@ def test_geometries_are_identical(here, failing, tmp_path):
     (ours, mine), (theirs, other) = find(here, "a.parquet"), find(failing, "b.parquet")
     assert ours == theirs > 100
     assert_geodataframe_equal(mine, other)
-    assert set(failing.completed().values()) == {1}
+    assert len(failing.completed()) > 3
+    assert not failing.repeated()
 
 
 def _shards(store):
