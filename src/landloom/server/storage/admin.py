@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys of one user of the object store."""
+    """Keys to an object store: a user's own, or temporary ones that reach less."""
 
     access_key: str
     secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    """Goes with temporary keys; None with keys that last."""
+    expires_at: datetime | None = None
 
 
 class ObjectStoreAdmin(Protocol):

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-SCHEME = "s3://"
+SCHEME: Final = "s3://"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What may not be done to an object or a folder."""
+
+    mutate: bool
+    """It may not be renamed or deleted."""
+    upload: bool
+    """Nothing may be written into it; of an object, it may not be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +42,62 @@ class UserStorage:
         return f"{self.organization_id}/data/shared/"
 
     @property
+    def notebooks_prefix(self) -> str:
+        """Notebooks that only this user reads and writes."""
+        return f"{self.organization_id}/notebooks/customer-{self.user_id}/"
+
+    @property
+    def shared_notebooks_prefix(self) -> str:
+        """Notebooks of everybody in the organization."""
+        return f"{self.organization_id}/notebooks/shared/"
+
+    @property
+    def spark_logs_prefix(self) -> str:
+        """Event logs of everybody's Spark jobs in the organization."""
+        return f"{self.organization_id}/spark-logs/"
+
+    @property
     def writable_prefixes(self) -> tuple[str, ...]:
-        """Every prefix under which this user may write."""
-        return (self.private_prefix, self.shared_prefix)
+        """Every prefix under which this user may read and write; there is no other to read."""
+        return (
+            self.private_prefix,
+            self.shared_prefix,
+            self.notebooks_prefix,
+            self.shared_notebooks_prefix,
+            self.spark_logs_prefix,
+        )
+
+    def fixed_folders(self, prefix: str) -> tuple[str, ...] | None:
+        """Return the folders at `prefix` where those are fixed: above the writable ones.
+
+        Args:
+            prefix: Ends with `/`.
+
+        Returns:
+            Prefixes that end with `/`, sorted; None where users decide what there is.
+        """
+        if not prefix.startswith(self.root_prefix) or self.reaches(prefix):
+            return None
+        below = {
+            prefix + each.removeprefix(prefix).split("/", 1)[0] + "/"
+            for each in self.writable_prefixes
+            if each.startswith(prefix)
+        }
+        return tuple(sorted(below)) or None
+
+    def reaches(self, key: str) -> bool:
+        """Say whether the user's keys reach the object or folder at `key`."""
+        return f"{key.rstrip('/')}/".startswith(self.writable_prefixes)
+
+    def protection(self, key: str) -> Protection:
+        """Return what may not be done to the object or folder at `key`.
+
+        The root, `data/`, `notebooks/` and what others own are read-only; the writable folders
+        take objects, but cannot be renamed or deleted themselves.
+        """
+        is_fixed = f"{key.rstrip('/')}/" in self.writable_prefixes
+        upload = not self.reaches(key)
+        return Protection(mutate=upload or is_fixed, upload=upload)
 
     @property
     def user_path(self) -> str:

@@ -1,0 +1,141 @@
+"""The storage sources of a caller: exactly one managed, and the organization's integrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+from landloom.errors import BadRequest, Forbidden, NotFound
+from landloom.server.accounts import repository
+from landloom.server.db.session import Database
+from landloom.server.settings import Settings
+from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.layout import SCHEME, UserStorage
+from landloom.server.storage.places import MANAGED, Source, StoreAccess
+
+MANAGED_ID: Final = "user_files"
+"""Clients name the managed storage `user_files::<region>`, whatever the region."""
+
+
+class Holder(Protocol):
+    """Whose storage: a caller, or the owner of a run or workflow."""
+
+    @property
+    def organization_id(self) -> str:
+        """The organization."""
+
+    @property
+    def user_id(self) -> str:
+        """The principal."""
+
+
+class Integrations(Protocol):
+    """Where an organization's registered locations come from."""
+
+    async def sources(self, organization_id: str) -> Sequence[Source]:
+        """Return the organization's integrations, oldest first."""
+
+
+class Sources:
+    """Finds the places that a holder may reach, each with the keys to reach it by."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        object_store: ObjectStoreAdmin,
+        integrations: Integrations | None = None,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._object_store = object_store
+        self._integrations = integrations
+
+    async def of(self, holder: Holder) -> list[Source]:
+        """Return all sources of a holder, the managed one first.
+
+        Raises:
+            Unavailable: The managed store does not answer.
+        """
+        return [await self.managed(holder), *await self._integrated(holder)]
+
+    async def managed(self, holder: Holder) -> Source:
+        """Return the managed storage, with the holder's own keys.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        settings = self._settings
+        storage = UserStorage(settings.bucket, holder.organization_id, holder.user_id)
+        credentials = await self._object_store.ensure_user(
+            storage.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
+        )
+        async with self._database.reading(holder.organization_id) as session:
+            organization = await repository.organization(session, holder.organization_id)
+        region = organization.default_region or settings.default_region
+        return Source(
+            id=f"{MANAGED_ID}::{region}",
+            name="Managed storage",
+            kind=MANAGED,
+            bucket=storage.bucket,
+            prefix=storage.root_prefix,
+            access=StoreAccess(
+                endpoint_url=settings.s3_endpoint,
+                region=settings.s3_region,
+                credentials=credentials,
+                addressing=settings.s3_addressing,
+            ),
+            read_only=False,
+            created_at=organization.created_at,
+            updated_at=organization.created_at,
+            region=region,
+            storage=storage,
+        )
+
+    async def by_id(self, holder: Holder, source_id: str) -> Source:
+        """Return the source of this id, which may be percent-encoded.
+
+        Raises:
+            NotFound: The holder has none by it.
+            Unavailable: The managed store does not answer.
+        """
+        wanted = unquote(source_id)
+        if wanted == MANAGED_ID or wanted.startswith(f"{MANAGED_ID}::"):
+            return await self.managed(holder)
+        for source in await self._integrated(holder):
+            if source.id == wanted:
+                return source
+        raise NotFound(
+            f"There is no storage {wanted!r}.",
+            suggestion="GET /storage lists what there is, each with its id.",
+        )
+
+    async def find(self, holder: Holder, bucket: str, key: str) -> Source:
+        """Return the source that `bucket/key` lies in: the innermost of several.
+
+        Raises:
+            BadRequest: No source has this bucket, or none reaches as far as this key.
+            Forbidden: It lies in the managed bucket, in another organization's part.
+            Unavailable: The managed store does not answer.
+        """
+        if bucket == self._settings.bucket:
+            managed = await self.managed(holder)
+            if managed.holds(bucket, key):
+                return managed
+            raise Forbidden(
+                f"{SCHEME}{bucket}/{key} lies outside of your organization's storage.",
+                suggestion=f"Yours begins with {SCHEME}{bucket}/{managed.prefix}.",
+            )
+        inside = [each for each in await self._integrated(holder) if each.holds(bucket, key)]
+        if not inside:
+            raise BadRequest(
+                f"There was no storage source found for {SCHEME}{bucket}/{key}.",
+                suggestion="Use the managed storage, or register the place as an integration.",
+            )
+        return max(inside, key=lambda source: len(source.prefix))
+
+    async def _integrated(self, holder: Holder) -> list[Source]:
+        if self._integrations is None:
+            return []
+        return list(await self._integrations.sources(holder.organization_id))
