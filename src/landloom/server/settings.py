@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from landloom.server.kit.sealing import Sealer
 from landloom.server.launchers.environments import LockedEnvironment, locked_environments
 from landloom.server.launchers.runtimes import Runtimes, configured_runtimes
+from landloom.server.storage.admin import Credentials
 
 KNOWN_REGIONS = (
     "aws-us-west-2",
@@ -45,6 +47,18 @@ class Settings(BaseSettings):
     """Bucket of the managed storage."""
     admin_access_key: SecretStr = SecretStr("")
     admin_secret_key: SecretStr = SecretStr("")
+    lending_seconds: Annotated[int, Field(ge=900, le=43_200)] = 3600
+    """How long temporary keys of `POST /storage/credentials` last."""
+    secret_key: SecretStr = SecretStr("")
+    """Key that seals secrets at rest, 64 hexadecimal digits; empty uses `secret_key_file`."""
+    secret_key_file: Path | None = None
+    """File with that key; None is `secret-key` in the data folder, made at the first start."""
+    aws_access_key_id: str = ""
+    """AWS keys of the platform itself, which roles of storage integrations may trust."""
+    aws_secret_access_key: SecretStr = SecretStr("")
+    aws_session_token: SecretStr = SecretStr("")
+    aws_principal: str = ""
+    """ARN, or account id, of who those keys are: whom such roles are told to trust."""
     ca_bundle: Path | None = None
     """PEM bundle that jobs need to trust `public_url`; None without TLS."""
 
@@ -123,6 +137,23 @@ class Settings(BaseSettings):
     def versions(self) -> dict[str, str]:
         """Aliases of the `version` field and what each resolves to."""
         return {alias: each.version for alias, each in self.locked_environments.items()}
+
+    @property
+    def sealer(self) -> Sealer:
+        """Seals secrets at rest; its key is never in the database."""
+        given = self.secret_key.get_secret_value()
+        if given:
+            return Sealer.from_text(given, origin="LANDLOOM_SECRET_KEY")
+        return Sealer.from_file(self.secret_key_file or self.data_dir / "secret-key")
+
+    @property
+    def aws_credentials(self) -> Credentials | None:
+        """The platform's own keys to AWS; None where it has none."""
+        secret = self.aws_secret_access_key.get_secret_value()
+        if not (self.aws_access_key_id and secret):
+            return None
+        token = self.aws_session_token.get_secret_value() or None
+        return Credentials(self.aws_access_key_id, secret, token)
 
     @property
     def database(self) -> str:

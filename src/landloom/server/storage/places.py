@@ -27,6 +27,8 @@ class StoreAccess:
     credentials: Credentials | None
     """None sends requests unsigned: a public bucket."""
     addressing: Addressing = "path"
+    public_url: str | None = None
+    """Where those who are given a presigned URL reach the store; None is `endpoint_url`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Source:
     """As the API shows it; what requests are signed for is the access's."""
     storage: UserStorage | None = None
     """The caller's own places where this is the managed storage; None for an integration."""
+    profile: str = "default"
+    """Name of the AWS profile by which jobs reach it."""
 
     @property
     def home(self) -> str:
