@@ -33,7 +33,7 @@ def test_another_key_is_named_with_the_way_out():
     assert "LANDLOOM_SECRET_KEY_FILE" in caught.value.suggestion
 
 
-@pytest.mark.parametrize("at", [3, 12, 20, -3])
+@pytest.mark.parametrize("at", [3, 12, 20, -9])
 def test_a_changed_character_is_seen(at):
     sealed = ONE.seal("secret", place="row")
     changed = list(sealed)
