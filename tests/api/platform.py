@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
 from landloom.server.app import create_app
 from landloom.server.db.base import Base
 from landloom.server.db.session import Database
+from landloom.server.kit.clock import now
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.scopes import Scope
 
 
 @dataclass
@@ -32,6 +35,7 @@ class FolderStore:
 
     root: Path
     rights: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    can_scope: bool = True
 
     async def ensure_bucket(self, name: str) -> None:
         (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -41,6 +45,12 @@ class FolderStore:
     ) -> Credentials:
         self.rights[f"key-{user_id}"] = (bucket, tuple(read_write))
         return Credentials(f"key-{user_id}", f"secret-{user_id}")
+
+    async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
+        end = now() + timedelta(seconds=seconds or 3600)
+        key = f"lent-{len(self.rights)}"
+        self.rights[key] = (scope.bucket, scope.keys)
+        return Credentials(key, f"secret-{key}", scope.policy(), end)
 
     async def download(
         self, credentials: Credentials, bucket: str, key: str, destination: Path

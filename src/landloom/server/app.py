@@ -21,6 +21,7 @@ from landloom.server.runs import endpoints as run_routes
 from landloom.server.services import Services, make_services
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.lending import endpoints as lending_routes
 from landloom.server.storage.objects import ObjectReader, S3Objects
 from landloom.server.usage import endpoints as usage_routes
 from landloom.server.workflows import endpoints as workflow_routes
@@ -88,6 +89,7 @@ def create_app(
     app.include_router(account_routes.router)
     app.include_router(usage_routes.router)
     app.include_router(hint_routes.router)
+    app.include_router(lending_routes.router)
     app.include_router(_health)
 
     return app

@@ -20,7 +20,9 @@ from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.service import Runs
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.lending.service import Lending
 from landloom.server.storage.objects import ObjectReader
+from landloom.server.storage.sources import Sources
 from landloom.server.usage.service import Usage
 from landloom.server.workflows.reconciler import WorkflowQueue
 from landloom.server.workflows.service import Workflows
@@ -41,6 +43,8 @@ class Services:
     metrics: Metrics
     meters: Meters
     usage: Usage
+    sources: Sources
+    lending: Lending
     dispatchers: tuple[Dispatcher, ...]
 
 
@@ -54,6 +58,7 @@ def make_services(
     database = Database(settings.database)
     logs = FileLogStore()
     keys = Keys(database)
+    sources = Sources(settings, database, object_store)
     largest = launchers.largest
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
     workflow_queue = WorkflowQueue(settings, database, launchers.workflows, object_store, slots)
@@ -81,5 +86,7 @@ def make_services(
         metrics=Metrics(settings, database, largest),
         meters=Meters(),
         usage=Usage(database),
+        sources=sources,
+        lending=Lending(settings, sources, object_store),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

@@ -16,6 +16,7 @@ def s3_client(
     endpoint_url: str,
     access_key: str,
     secret_key: str,
+    session_token: str | None = None,
     *,
     region: str = "us-east-1",
     timeout_seconds: float = 10.0,
@@ -23,7 +24,10 @@ def s3_client(
 ) -> Any:
     """Return a boto3 client for one endpoint, blind to profiles and keys of whoever started us."""
     session = boto3.session.Session(
-        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        aws_session_token=session_token,
+        region_name=region,
     )
     return session.client(
         "s3",

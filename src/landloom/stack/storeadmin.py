@@ -1,4 +1,4 @@
-"""The server's door to the embedded store: buckets and users."""
+"""The server's door to the embedded store: buckets, users, keys to lend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 from landloom.errors import Unavailable
 from landloom.server.storage.admin import Credentials
+from landloom.server.storage.scopes import Scope
 from landloom.stack.identities import ADMIN
 from landloom.stack.objectstore import EmbeddedStore
 from landloom.stack.s3client import S3_ERRORS, s3_client
+from landloom.stack.sessions import Sessions
+from landloom.stack.weed import LENDING_ARN
 
 _KNOWN_WITHIN_SECONDS = 30.0
 """A reload takes 0.03 s; the rest is for a store that is just starting again."""
@@ -26,6 +29,14 @@ class EmbeddedStoreAdmin:
         self._store = store
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._sessions = Sessions(
+            store.config.endpoint_url, Credentials(*self._keys(ADMIN)), LENDING_ARN
+        )
+
+    @property
+    def can_scope(self) -> bool:
+        """Always: each user is an identity of the store."""
+        return True
 
     async def ensure_bucket(self, name: str) -> None:
         """Make the bucket unless it is there.
@@ -47,6 +58,10 @@ class EmbeddedStoreAdmin:
             Unavailable: The store does not answer.
         """
         return await asyncio.to_thread(self._ensure_user, user_id, bucket, tuple(read_write))
+
+    async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
+        """Return temporary keys that reach `scope` and nothing else; see `Sessions.make`."""
+        return await asyncio.to_thread(self._sessions.make, scope, seconds)
 
     def _ensure_bucket(self, name: str) -> None:
         client = s3_client(self._store.config.endpoint_url, *self._keys(ADMIN), attempts=4)

@@ -14,6 +14,7 @@ What no setting closes: a process of the same operating-system user can read the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -22,14 +23,20 @@ import sysconfig
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from landloom.errors import SetupProblem
 from landloom.stack.certificates import AUTHORITY_LIFE, Identity, ensure_authority, ensure_leaf
 from landloom.stack.files import private_folder, write_private
+from landloom.stack.identities import ADMIN
 from landloom.stack.ports import GRPC_OFFSET
 from landloom.stack.secrets import MasterSecret
 
 LOOPBACK = "127.0.0.1"
+LENDING: Final = "Lending"
+"""The role that temporary keys are made from."""
+_ACCOUNT: Final = "arn:aws:iam::000000000000"
+LENDING_ARN: Final = f"{_ACCOUNT}:role/{LENDING}"
 _MEMORY_LIMIT = "600MiB"
 """Go's soft limit: the resident set stays near 450 MB under load; unset, it grew to 1.8 GB."""
 
@@ -72,6 +79,8 @@ class WeedConfig:
     """Keys, certificates, sockets."""
     ports: StorePorts
     secret: MasterSecret
+    session_seconds: int = 3600
+    """How long temporary keys last for which nobody says how long."""
 
     @property
     def config_option(self) -> str:
@@ -87,6 +96,11 @@ class WeedConfig:
     def identities(self) -> Path:
         """The file of S3 identities."""
         return self.config / "s3.json"
+
+    @property
+    def roles(self) -> Path:
+        """The file of roles that temporary keys are made from."""
+        return self.config / "iam.json"
 
     @property
     def sockets(self) -> Path:
@@ -109,6 +123,7 @@ class WeedConfig:
     def fingerprint(self) -> str:
         """Tells whether a process was started with this very configuration."""
         parts = [*command(self), (self.config / "security.toml").read_text()]
+        parts.append(self.roles.read_text())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -153,6 +168,7 @@ def command(config: WeedConfig) -> list[str]:
         "-s3=true",
         f"-s3.port={ports.s3}",
         f"-s3.config={config.identities}",
+        f"-s3.iam.config={config.roles}",
         f"-s3.localSocket={config.sockets / 's3.sock'}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
@@ -184,6 +200,47 @@ def write_config(config: WeedConfig) -> None:
     # As long as its authority's: a store that runs for years never reads it again.
     ensure_leaf(authority, leaf, ["localhost", LOOPBACK], life=AUTHORITY_LIFE)
     write_private(config.config / "security.toml", _security(config, authority, leaf))
+    write_private(config.roles, json.dumps(_roles(config), indent=1) + "\n")
+
+
+def _roles(config: WeedConfig) -> dict[str, Any]:
+    """Return the one role: it may do everything, and only the administrator may assume it.
+
+    What temporary keys may do is the session policy's business, which always goes with them.
+    """
+    everything = {
+        "Effect": "Allow",
+        "Action": ["s3:*"],
+        "Resource": ["arn:aws:s3:::*", "arn:aws:s3:::*/*"],
+    }
+    administrator = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"{_ACCOUNT}:user/{ADMIN}"},
+        "Action": ["sts:AssumeRole"],
+    }
+    signing_key = base64.b64encode(config.secret.derive("session-tokens")).decode()
+    return {
+        "sts": {
+            "tokenDuration": f"{config.session_seconds}s",
+            "maxSessionLength": "12h",
+            "issuer": "landloom",
+            "signingKey": signing_key,
+        },
+        "policy": {"defaultEffect": "Deny"},
+        "policies": [{"name": LENDING, "document": _document(everything)}],
+        "roles": [
+            {
+                "roleName": LENDING,
+                "roleArn": LENDING_ARN,
+                "attachedPolicies": [LENDING],
+                "trustPolicy": _document(administrator),
+            }
+        ],
+    }
+
+
+def _document(statement: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def _security(config: WeedConfig, authority: Identity, leaf: Identity) -> str:

@@ -8,6 +8,9 @@ from landloom.stack.ports import pick
 from landloom.stack.secrets import MasterSecret
 from landloom.stack.weed import StorePorts, WeedConfig
 
+SESSION_SECONDS = 8
+"""How long keys are lent for which nobody says how long: a test waits for their end."""
+
 
 def make_store(folder, ports=None):
     private_folder(folder)
@@ -17,6 +20,7 @@ def make_store(folder, ports=None):
         folder / "store-conf",
         StorePorts(master=master, volume=volume, filer=filer, s3=s3),
         MasterSecret.ensure(folder / "secret"),
+        session_seconds=SESSION_SECONDS,
     )
     return EmbeddedStore(config, "landloom", folder / "store.log", folder / "store.pid")
 

@@ -1,4 +1,4 @@
-"""What the server needs of an object store beyond S3 itself: buckets and users."""
+"""What the server needs of an object store beyond S3 itself: buckets, users, keys to lend."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from landloom.server.storage.scopes import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,11 @@ class Credentials:
 
 
 class ObjectStoreAdmin(Protocol):
-    """Makes buckets and users. Both calls are idempotent and safe to repeat at any time."""
+    """Makes buckets and users, which is safe to repeat at any time, and lends keys."""
+
+    @property
+    def can_scope(self) -> bool:
+        """Whether the store holds users to their prefixes; otherwise all have the same keys."""
 
     async def ensure_bucket(self, name: str) -> None:
         """Make the bucket unless it is there.
@@ -38,4 +44,16 @@ class ObjectStoreAdmin(Protocol):
 
         Raises:
             Unavailable: The store does not answer.
+        """
+
+    async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
+        """Return temporary keys that reach a scope and nothing else.
+
+        Args:
+            scope: What they reach.
+            seconds: How long they last, 900 to 43,200; None is as long as the store likes.
+
+        Raises:
+            InvalidInput: The scope cannot be told to the store.
+            Unavailable: The store does not answer, or cannot lend keys.
         """

@@ -1,0 +1,1 @@
+"""Temporary keys to a path of the managed storage, for those who ask."""
