@@ -106,7 +106,13 @@ BUILT_IN: Final[Mapping[str, tuple[Policy, ...]]] = {
 
 RUN_LIMITS: Final = tuple(
     Policy(action, "*", "DENY")
-    for action in ("apikeys:*", "organization:update", "users:administer", "platform:*")
+    for action in (
+        "apikeys:*",
+        "integrations:administer",
+        "organization:update",
+        "users:administer",
+        "platform:*",
+    )
 )
 """What a run's own key may never do: what it leaves behind would outlive the run."""
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 from landloom.server.accounts import repository, schemas
 from landloom.server.accounts.keys import Caller, Keys, KeyView
 from landloom.server.accounts.tables import SERVICE
-from landloom.server.accounts.views import principal
+from landloom.server.accounts.views import integration_details, principal
 from landloom.server.accounts.views import roles as roles_of
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
 from landloom.server.offers import Offers
 from landloom.server.settings import Settings
+from landloom.server.storage.integrations import repository as integration_repository
 
 _NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """The end of keys that have none: clients want an instant."""
@@ -52,6 +53,7 @@ class Accounts:
             row = await repository.organization(session, caller.organization_id)
             users = await repository.users(session)
             roles = await repository.roles(session)
+            integrations = await integration_repository.all_of(session)
         settings = self._settings
         return schemas.Organization(
             id=row.id,
@@ -61,6 +63,7 @@ class Accounts:
             users=[principal(user) for user in users if user.kind != SERVICE],
             services=[principal(user) for user in users if user.kind == SERVICE],
             roles=roles_of(roles),
+            storage_integrations=list(map(integration_details, integrations)),
             file_store=schemas.FileStore(
                 id=row.file_store_id,
                 create_time=row.created_at,

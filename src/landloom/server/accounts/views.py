@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from landloom.server.accounts import schemas, tables
+from landloom.server.storage.integrations.tables import StorageIntegration
+from landloom.server.storage.layout import SCHEME
 
 
 def principal(row: tables.User) -> schemas.OrganizationCustomer:
@@ -43,3 +45,16 @@ def _shared(row: tables.User) -> dict[str, Any]:
         "name": row.name,
         "roles": roles(row.roles),
     }
+
+
+def integration_details(row: StorageIntegration) -> schemas.StorageIntegrationDetails:
+    """Return a storage integration as the organization shows it."""
+    return schemas.StorageIntegrationDetails(
+        id=row.id,
+        create_time=row.created_at,
+        update_time=row.updated_at,
+        name=row.name,
+        path=f"{SCHEME}{row.bucket}/{row.prefix}",
+        region=row.region,
+        role_arn=row.role_arn,
+    )

@@ -1,0 +1,1 @@
+"""Storage integrations: further S3 locations that an organization has registered."""
