@@ -46,3 +46,34 @@ def test_the_engine_loads_nothing_that_only_other_requests_need():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "set()"
+
+
+FAULTS = """
+import resource, threading
+import numpy as np
+from landloom.raster.store.shard import compress
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+
+def pack():
+    chunk = np.random.default_rng(0).integers(0, 4000, (512, 512)).astype(np.float32)
+    for _ in range(3):
+        compress(chunk)
+    before = faults()
+    for _ in range(20):
+        compress(chunk)
+    print((faults() - before) / 20)
+
+thread = threading.Thread(target=pack)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to")
+def test_packing_chunk_after_chunk_takes_no_fresh_pages_each_time():
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(done.stdout) < 100, done.stdout
