@@ -135,19 +135,21 @@ def bounds_column(bounds: NDArray[np.float64]) -> pa.StructArray:
     return pa.StructArray.from_arrays(columns, fields=list(BBOX_TYPE))
 
 
-def geo_metadata(crs: CRS, geometry_type: str) -> dict[str, Any]:
-    """Return the file metadata of GeoParquet 1.1.0 for a table with one geometry column."""
-    return {
-        "version": VERSION,
-        "primary_column": "geometry",
-        "columns": {
-            "geometry": {
-                "encoding": "WKB",
-                "geometry_types": [geometry_type] if geometry_type else [],
-                "crs": crs.to_json_dict(),
-                "orientation": "counterclockwise",
-                "edges": "planar",
-                "covering": {"bbox": {name: ["bbox", name] for name in BBOX_FIELDS}},
-            }
-        },
+def geo_metadata(crs: CRS, geometry_type: str, *, wound: bool = True) -> dict[str, Any]:
+    """Return the file metadata of GeoParquet 1.1.0 for a table with one geometry column.
+
+    Args:
+        crs: Of the geometries.
+        geometry_type: Of all of them; empty for any.
+        wound: Whether outer rings are known to run counterclockwise.
+    """
+    column = {
+        "encoding": "WKB",
+        "geometry_types": [geometry_type] if geometry_type else [],
+        "crs": crs.to_json_dict(),
+        "edges": "planar",
+        "covering": {"bbox": {name: ["bbox", name] for name in BBOX_FIELDS}},
     }
+    if wound:
+        column["orientation"] = "counterclockwise"
+    return {"version": VERSION, "primary_column": "geometry", "columns": {"geometry": column}}

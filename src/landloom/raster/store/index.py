@@ -60,8 +60,8 @@ def write_index(
         "geometry": pa.array([geometry.wkb for geometry in geometries], pa.binary()),
         "bbox": bounds_column(shapely.bounds(list(geometries)).reshape(-1, 4)),
     }
-    geo = geo_metadata(CRS("EPSG:4326"), "")
-    del geo["columns"]["geometry"]["orientation"]  # areas are kept as they were given
+    # Areas are kept as they were given: of any type, wound either way.
+    geo = geo_metadata(CRS("EPSG:4326"), "", wound=False)
     table = pa.table(columns).replace_schema_metadata({b"geo": json.dumps(geo).encode()})
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
