@@ -100,6 +100,7 @@ def _remake(work: Work, record: Provenance, scenes: Scenes | None, uri: str) -> 
     return keep(
         work,
         origin,
+        uri,
         lambda: _make(work, origin, scenes, uri),
         number=record.number,
         catalogue=record.catalogue,

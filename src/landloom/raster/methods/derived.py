@@ -41,8 +41,9 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     made = keep(
         work,
         origin,
+        uri,
         lambda: make_polygons(work, origin, uri),
-        effort=None if work.begun(uri) else cube_effort("polygons", source.shape_yx, layers),
+        effort=lambda: cube_effort("polygons", source.shape_yx, layers),
     )
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 
@@ -59,8 +60,9 @@ def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
     made = keep(
         work,
         origin,
+        uri,
         lambda: make_change(work, origin, uri),
-        effort=None if work.begun(uri) else cube_effort("change", sources[0].shape_yx, layers),
+        effort=lambda: cube_effort("change", sources[0].shape_yx, layers),
     )
     rows = rows_of([made])
     return result_of([made], keep_index(work, rows, [box(*row.bbox) for row in rows]))
@@ -77,7 +79,8 @@ def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
     made = keep(
         work,
         origin,
+        uri,
         lambda: make_multiscales(work, origin, uri),
-        effort=None if work.begun(uri) else cube_effort("multiscales", source.shape_yx, layers),
+        effort=lambda: cube_effort("multiscales", source.shape_yx, layers),
     )
     return WorkflowResult(uri=made.uri, cached=made.cached)

@@ -91,9 +91,10 @@ def _ask(
     made = keep(
         work,
         origin,
+        uri,
         lambda: make_geometries(work, origin, uri),
         catalogue=catalogue_of([], recipe),
-        effort=None if work.begun(uri) else _effort(stores, inference),
+        effort=lambda: _effort(stores, inference),
     )
     return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
 

@@ -41,11 +41,12 @@ NOUNS = {
 def keep(
     work: Work,
     origin: Origin,
+    uri: str,
     make: Callable[[], Made],
     *,
     number: int = 0,
     catalogue: Mapping[str, Any] | None = None,
-    effort: Effort | None = None,
+    effort: Callable[[], Effort] | None = None,
 ) -> Made:
     """Return the output that `origin` describes: one of an earlier workflow, or made now.
 
@@ -55,20 +56,23 @@ def keep(
     Args:
         work: The workflow.
         origin: What the output is made of.
-        make: Makes it; started again, it goes on.
+        uri: Where it goes if it is made.
+        make: Makes it there; started again, it goes on.
         number: Which of the workflow's outputs of this kind it is.
         catalogue: Entries of the catalogue that were used, for the record.
-        effort: How much work it is, if all of it is still to be done: its time is remembered.
+        effort: Tells how much work it is, whose time is remembered; None remembers none. Not asked
+            where an output is there, or an earlier start left something of it.
     """
     earlier = remembered(work, origin)
     if earlier is not None:
         tell(work, origin, earlier)
         return earlier
+    asked = None if effort is None or work.begun(uri) else effort()
     started = time.monotonic()
     made = make()
-    if effort is not None:
+    if asked is not None:
         seconds = time.monotonic() - started
-        work.rates().learn(effort, seconds, work.executor.workers)
+        work.rates().learn(asked, seconds, work.executor.workers)
     record = Provenance(
         origin,
         request=work.request.model_dump(mode="json"),

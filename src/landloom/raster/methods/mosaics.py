@@ -51,8 +51,6 @@ class WantedMosaic:
     key: str
     plan: MosaicPlan
     origin: Origin
-    begun: bool
-    """Whether an earlier start of this workflow left something of it."""
 
 
 def build(work: Work, request: BuildMosaics) -> WorkflowResult:
@@ -107,15 +105,14 @@ def wanted_mosaics(
     """Yield what each AOI row's mosaic is to be made of; each turn is one search at most."""
     for number, row in enumerate(aoi):
         uri, key = work.uri(f"mosaic-{number}", ".zarr"), _key(request, row)
-        frozen = frozen_plan(uri, key)
-        plan = frozen or find(row)
+        plan = frozen_plan(uri, key) or find(row)
         origin = mosaic_origin(
             plan,
             sizes or work.sizes(),
             on_error=request.on_error,
             overviews=request.overviews,
         )
-        yield WantedMosaic(number, uri, key, plan, origin, begun=frozen is not None)
+        yield WantedMosaic(number, uri, key, plan, origin)
 
 
 def dry(
@@ -147,10 +144,11 @@ def make_wanted(
     return keep(
         work,
         wanted.origin,
+        wanted.uri,
         lambda: make_mosaic(work, wanted.origin, wanted.uri, wanted.plan, wanted.key),
         number=wanted.number,
         catalogue=catalogue_of([each.name for each in wanted.plan.datasets], recipe),
-        effort=None if wanted.begun else mosaic_effort(wanted.plan),
+        effort=lambda: mosaic_effort(wanted.plan),
     )
 
 

@@ -117,10 +117,11 @@ def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Mad
     return keep(
         work,
         origin,
+        uri,
         lambda: make_prediction(work, origin, uri, model.ready),
         number=number,
         catalogue=catalogue_of([], model.recipe),
-        effort=None if work.begun(uri) else _effort(source.uri, model.inference),
+        effort=lambda: _effort(source.uri, model.inference),
     )
 
 
