@@ -1,4 +1,4 @@
-"""Rasters that may change under their names: the caller's own, on a disk or in managed storage.
+"""Rasters that may change under their names: on a disk, in managed or registered storage.
 
 Scenes of public archives are known by their URLs, which never get other bytes; nobody asks for each
 of ten thousand of them whether it is still the same.
@@ -18,6 +18,7 @@ from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.provenance.origin import digest_of
 from landloom.raster.store import objects
 from landloom.raster.store.buckets import managed_buckets
+from landloom.raster.store.registered import registered_buckets
 
 AT_ONCE = 16
 """Requests to a store."""
@@ -44,7 +45,7 @@ def _may_change(href: str) -> bool:
     if objects.local_path(href) is not None:
         return True
     parts = urlsplit(href)
-    return parts.scheme == "s3" and parts.netloc in managed_buckets()
+    return parts.scheme == "s3" and parts.netloc in managed_buckets() | registered_buckets()
 
 
 def _state(href: str) -> list[str | int]:

@@ -1,10 +1,11 @@
 """Which store an S3 bucket is, and whose keys read it.
 
 A job's environment points every S3 client at the platform's own store, so the ambient endpoint
-cannot speak for all buckets: the platform's buckets go to `AWS_ENDPOINT_URL` with the ambient keys,
-any other one is public data, read unsigned at AWS in the bucket's own region, or, where its readers
-pay, with the AWS keys of `LANDLOOM_AWS_ACCESS_KEY_ID` and its kin. Without `AWS_ENDPOINT_URL` the
-ordinary AWS chain applies to all.
+cannot speak for all buckets: registered ones go where they are registered (`registered`), the
+platform's own to `AWS_ENDPOINT_URL` with the ambient keys, and any other one is public data, read
+unsigned at AWS in the bucket's own region, or, where its readers pay, with the AWS keys of
+`LANDLOOM_AWS_ACCESS_KEY_ID` and its kin. Without `AWS_ENDPOINT_URL` the ordinary AWS chain applies
+to all that is not registered.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import httpx
 from obstore.store import S3Store
 
 from landloom.errors import StoreProblem
+from landloom.raster.store.registered import Registered, find_registered
 
 MANAGED_PATHS = ("USER_S3_PATH", "USER_S3_SHARED_PATH", "USER_WAREHOUSE_PATH")
 """Variables whose value is an s3:// URI in a bucket of the platform."""
@@ -43,17 +45,21 @@ def managed_buckets() -> frozenset[str]:
     return frozenset(filter(None, named))
 
 
-def bucket_store(bucket: str, payer: bool) -> Any:  # noqa: FBT001 - part of the address
+def bucket_store(bucket: str, payer: bool, key: str = "") -> Any:  # noqa: FBT001 - an address
     """Return the obstore store of a bucket, by the environment of the moment.
 
     Args:
         bucket: Its name.
         payer: Whether the reader agrees to pay for requests.
+        key: Object or folder in it: parts of a bucket may be registered with different keys.
 
     Raises:
         StoreProblem: The region of a public bucket cannot be found out, or there are no keys for
             one whose readers pay.
     """
+    registered = find_registered(bucket, key)
+    if registered is not None:
+        return _registered_store(registered, payer)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     if not endpoint:
         return _ambient_store(bucket, payer, _fingerprint())
@@ -81,6 +87,19 @@ def _payer_keys(bucket: str) -> tuple[tuple[str, str], ...]:
             suggestion=f"Set {PAYER_KEYS}ACCESS_KEY_ID and {PAYER_KEYS}SECRET_ACCESS_KEY.",
         )
     return tuple((name, value) for name, value in keys.items() if value)
+
+
+@lru_cache(maxsize=64)
+def _registered_store(registered: Registered, payer: bool) -> Any:  # noqa: FBT001 - of the key
+    options: Any = registered.store_options()
+    return S3Store(
+        registered.bucket,
+        request_payer=payer,
+        client_options=client_options(allow_http=registered.endpoint_url.startswith("http://")),
+        retry_config=retry_config(),
+        credential_provider=registered.credentials if registered.access_key else None,
+        config=options,
+    )
 
 
 @lru_cache(maxsize=64)

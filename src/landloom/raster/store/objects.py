@@ -76,7 +76,8 @@ def resolve(uri: str) -> ObjectLocation:
     scheme = parts.scheme if "://" in uri else "file"
     if scheme == "s3":
         payer = parts.query == PAYER_QUERY
-        return ObjectLocation(bucket_store(parts.netloc, payer), parts.path.lstrip("/"), uri)
+        key = parts.path.lstrip("/")
+        return ObjectLocation(bucket_store(parts.netloc, payer, key), key, uri)
     if scheme in {"http", "https"}:
         # A query (the signature of a presigned URL) rides on the root: the store keeps it.
         root = f"{scheme}://{parts.netloc}" + (f"?{parts.query}" if parts.query else "")
