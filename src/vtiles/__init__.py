@@ -10,8 +10,8 @@ column `layer` names the layer of each row ("default" without it), a whole-numbe
 feature; all other columns become attributes.
 """
 
+from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig
 from vtiles.archive import PMTilesView, show_pmtiles
-from vtiles.config import GenerationConfig, PMTilesConfig
 from vtiles.generate import generate, generate_pmtiles, generate_quick_pmtiles
 
 __all__ = [

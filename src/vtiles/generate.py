@@ -10,15 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import geopandas as gpd
-import obstore
 import pandas as pd
 import shapely
 
-from landloom.errors import StoreProblem
 from landloom.raster.store import objects
-from vtiles.config import QUICK, UNNAMED, USUAL, GenerationConfig, PMTilesConfig
-from vtiles.features import write_features
-from vtiles.tippecanoe import cut_tiles
+from landloom.raster.vectortiles.config import (
+    QUICK,
+    UNNAMED,
+    USUAL,
+    GenerationConfig,
+    PMTilesConfig,
+)
+from landloom.raster.vectortiles.features import write_features
+from landloom.raster.vectortiles.tippecanoe import cut_tiles
 
 DEFAULT_LAYER = "default"
 
@@ -49,7 +53,7 @@ def generate_pmtiles(
             _write_table(file, _geo_table(df))
         made = Path(folder) / Path(urlsplit(target).path).with_suffix(".pmtiles").name
         cut_tiles(features, made, config, pmtiles_config)
-        publish(made, target)
+        objects.copy_object(str(made), target)
 
 
 def generate_quick_pmtiles(df: Any, path: str | Path) -> None:
@@ -78,22 +82,6 @@ def generate(df: Any, config: GenerationConfig = USUAL) -> pd.DataFrame:
         with archive.open("rb") as file:
             rows = [(*place, data) for place, data in pmtiles.all_tiles(pmtiles.MmapSource(file))]
     return pd.DataFrame(rows, columns=["z", "x", "y", "tile"])
-
-
-def publish(made: Path, target: str) -> None:
-    """Put a finished file where it was wanted; it appears at once.
-
-    Raises:
-        StoreProblem: It cannot be written.
-    """
-    location = objects.resolve(target)
-    try:
-        obstore.put(location.store, location.path, made)
-    except (obstore.exceptions.BaseError, OSError) as error:
-        raise StoreProblem(
-            f"Cannot write {target}: {error}",
-            suggestion="Check that the bucket or folder exists and may be written.",
-        ) from error
 
 
 def _geo_table(df: Any) -> gpd.GeoDataFrame:

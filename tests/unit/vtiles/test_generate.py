@@ -13,7 +13,7 @@ from pmtiles.reader import MmapSource, Reader
 
 import vtiles
 from landloom.errors import SetupProblem, StoreProblem
-from vtiles import tippecanoe
+from landloom.raster.vectortiles import tippecanoe
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from landloom.raster.vectorize.shaping import simplified, split_all
 from landloom.raster.vectorize.spill import Layer, Spill, Stretch
 from landloom.raster.vectorize.tile import Seams, TilePolygons, polygonize_tile
 from landloom.raster.vectorize.tiles import write_tiles
+from landloom.raster.vectortiles.tippecanoe import find_tippecanoe
 from landloom.wire.progress import Stage
-from vtiles.tippecanoe import find_tippecanoe
 
 TRACED_BEFORE = "Traced before this start"
 """What is reported for tiles that a vectorization finds when it goes on."""

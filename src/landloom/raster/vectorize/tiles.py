@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import obstore
 import pyarrow.parquet as pq
 import shapely
-from obstore.exceptions import BaseError
 from pyproj import CRS, Transformer
 
-from landloom.errors import StoreProblem
 from landloom.raster.store import objects
-from vtiles.config import GenerationConfig, PMTilesConfig
-from vtiles.features import write_features
-from vtiles.generate import publish
-from vtiles.tippecanoe import cut_tiles
+from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig
+from landloom.raster.vectortiles.features import write_features
+from landloom.raster.vectortiles.tippecanoe import cut_tiles
 
 ZOOMS = GenerationConfig(min_zoom=6, max_zoom=13)
 """From a country to a field: a unit of a tile of zoom 13 is about a metre."""
@@ -49,19 +45,13 @@ def write_tiles(folder: str) -> str:
                     _write_part(file, uri, Path(scratch) / "part.parquet")
         made = Path(scratch) / Path(urlsplit(target).path).name
         cut_tiles(features, made, ZOOMS, PMTilesConfig())
-        publish(made, target)
+        objects.copy_object(str(made), target)
     return target
 
 
 def _write_part(file: Any, uri: str, copy: Path) -> None:
     """Write the features of a part, a row group at a time."""
-    location = objects.resolve(uri)
-    try:
-        with copy.open("wb") as part:
-            for chunk in obstore.get(location.store, location.path).stream():
-                part.write(chunk)
-    except (BaseError, OSError) as error:
-        raise StoreProblem(f"Cannot read {uri}: {error}") from error
+    objects.copy_object(uri, str(copy))
     with pq.ParquetFile(copy) as parquet:
         geo = json.loads(parquet.schema_arrow.metadata[b"geo"])
         crs = CRS.from_json_dict(geo["columns"]["geometry"]["crs"])

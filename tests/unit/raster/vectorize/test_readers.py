@@ -17,7 +17,7 @@ from tests.engine.cubes import cube
 from tests.engine.vectors import field_scores, vectors
 
 from landloom.errors import SetupProblem
-from vtiles import tippecanoe
+from landloom.raster.vectortiles import tippecanoe
 
 
 @pytest.fixture(scope="module")

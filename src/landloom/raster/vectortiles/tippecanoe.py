@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from landloom.errors import SetupProblem
-from vtiles.config import GenerationConfig, PMTilesConfig
+from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig
 
 TIMEOUT_SECONDS = 6 * 3600
 

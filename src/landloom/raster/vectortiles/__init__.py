@@ -1,0 +1,1 @@
+"""Vector tiles for maps: features as GeoJSON lines, cut into a PMTiles archive by tippecanoe."""
