@@ -8,6 +8,7 @@ import structlog
 
 from tests.api.platform import Platform, databases_of, platform
 from tests.api.postgres import postgres, postgres_binaries
+from tests.api.seaweed import RealStore, real_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,6 +30,22 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip("there is no PostgreSQL server on this machine")
     with postgres(binaries) as server, databases_of(server.url):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
+    """A real store for the platforms whose files are looked at."""
+    with real_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stored(
+    database: str, store: RealStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A platform over the real store that the tests of a module share."""
+    with platform(tmp_path_factory.mktemp("platform"), store=store) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

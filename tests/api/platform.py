@@ -26,7 +26,9 @@ from landloom.server.kit.clock import now
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.places import StoreAccess
 from landloom.server.storage.scopes import Scope
+from tests.api.seaweed import RealStore
 
 
 @dataclass
@@ -52,10 +54,9 @@ class FolderStore:
         self.rights[key] = (scope.bucket, scope.keys)
         return Credentials(key, f"secret-{key}", scope.policy(), end)
 
-    async def download(
-        self, credentials: Credentials, bucket: str, key: str, destination: Path
-    ) -> None:
-        allowed_bucket, prefixes = self.rights[credentials.access_key]
+    async def download(self, access: StoreAccess, bucket: str, key: str, destination: Path) -> None:
+        assert access.credentials is not None
+        allowed_bucket, prefixes = self.rights[access.credentials.access_key]
         if bucket != allowed_bucket or not key.startswith(prefixes):
             raise Forbidden(f"No right to read s3://{bucket}/{key}.")
         source = self.root / bucket / key
@@ -63,13 +64,18 @@ class FolderStore:
             raise NotFound(f"There is no object s3://{bucket}/{key}.")
         await asyncio.to_thread(shutil.copyfile, source, destination)
 
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        path = self.root / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
 
 @dataclass
 class Platform:
     """A running platform and its admin's client."""
 
     settings: Settings
-    store: FolderStore
+    store: FolderStore | RealStore
     admin: Bootstrap
     url: str
     client: httpx.Client
@@ -80,9 +86,7 @@ class Platform:
 
     def upload(self, name: str, text: str) -> str:
         """Put a script into the admin's folder; return its URI."""
-        path = self.store.root / self.settings.bucket / self.storage.private_prefix / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        self.store.put(self.settings.bucket, self.storage.private_prefix + name, text.encode())
         return self.storage.user_path + name
 
     def submit(self, script: str, **payload: Any) -> dict[str, Any]:
@@ -175,6 +179,7 @@ def make_settings(data_dir: Path, **changes: Any) -> Settings:
         "data_dir": data_dir,
         "cpus": 2,
         "memory_bytes": 8 << 30,
+        "trust_users": True,
         "s3_endpoint": "http://127.0.0.1:9",
         **changes,
     }
@@ -182,9 +187,13 @@ def make_settings(data_dir: Path, **changes: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def platform(data_dir: Path, **changes: Any) -> Iterator[Platform]:
-    """Run a platform on a data folder, new or used."""
-    store = FolderStore(data_dir / "store")
+def platform(
+    data_dir: Path, *, store: FolderStore | RealStore | None = None, **changes: Any
+) -> Iterator[Platform]:
+    """Run a platform on a data folder, new or used, over a store that is a folder, or real."""
+    if isinstance(store, RealStore):
+        changes = {"s3_endpoint": store.endpoint, **changes}
+    store = store or FolderStore(data_dir / "store")
     with _listening() as (sockets, url):
         settings = make_settings(data_dir, public_url=url, **changes)
         admin = asyncio.run(ensure_admin(settings, store, api_key=_kept_key(data_dir)))

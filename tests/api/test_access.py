@@ -32,6 +32,15 @@ BODIES: dict[str, Any] = {
         "expiresAt": "2999-01-01T00:00:00Z",
     },
     "getWorkloadCosts": {"kubeAppIds": ["absent"]},
+    "deleteFiles": ["bucket/key"],
+    "createUploadUrls": ["bucket/key"],
+    "getStorageCredentials": {"path": "s3://bucket/key"},
+    "createIntegration": {
+        "name": "i",
+        "path": "s3://bucket",
+        "endpointUrl": "http://127.0.0.1:9",
+        "region": "r",
+    },
 }
 
 
@@ -55,12 +64,16 @@ def ours(api: Platform) -> dict[str, str]:
     key = api.client.post("/apikey", json={"name": "k", "expiresAt": "2999-01-01T00:00:00Z"}).json()
     workflow = api.client.post("/rasterflow/runs", json=WORKFLOW).json()
     api.client.put("/organization/roles/ours", json={"policies": []})
+    integration = api.client.post("/storage", json=BODIES["createIntegration"]).json()
     return {
         "run_id": run["id"],
         "rasterflow": workflow["id"],
         "api_key_id": key["id"],
         "user_id": add_principal(api, role=USER).user_id,
         "role_name": "ours",
+        "integration_id": integration["id"],
+        "storage_id": integration["id"],
+        "path": "file",
         "organization_id": api.admin.org_id,
     }
 

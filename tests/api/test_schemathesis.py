@@ -28,6 +28,12 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
+def api(stored: Platform) -> Platform:
+    """The platform, over a real store: its files are looked at as well."""
+    return stored
+
+
+@pytest.fixture(scope="module")
 def operations(api: Platform) -> list[Any]:
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     return [result.ok() for result in schema.get_all_operations()]

@@ -20,9 +20,11 @@ from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
 from landloom.server.services import Services, make_services
 from landloom.server.settings import Settings
+from landloom.server.storage import endpoints as storage_routes
 from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.integrations import endpoints as integration_routes
 from landloom.server.storage.lending import endpoints as lending_routes
-from landloom.server.storage.objects import ObjectReader, S3Objects
+from landloom.server.storage.objects import ObjectReader
 from landloom.server.usage import endpoints as usage_routes
 from landloom.server.workflows import endpoints as workflow_routes
 
@@ -59,13 +61,13 @@ def create_app(
     Args:
         settings: What the operator decided.
         object_store: Gives users their keys to the managed storage.
-        objects: Fetches scripts; from `settings.s3_endpoint` by default.
+        objects: Fetches scripts; from the store itself by default.
     """
     services = make_services(
         settings,
         object_store,
         choose_launchers(settings),
-        objects or S3Objects(endpoint_url=settings.s3_endpoint, region=settings.s3_region),
+        objects,
     )
     app = FastAPI(
         title="Landloom",
@@ -90,6 +92,8 @@ def create_app(
     app.include_router(usage_routes.router)
     app.include_router(hint_routes.router)
     app.include_router(lending_routes.router)
+    app.include_router(integration_routes.router)
+    app.include_router(storage_routes.router)
     app.include_router(_health)
 
     return app

@@ -20,8 +20,10 @@ from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.service import Runs
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
+from landloom.server.storage.integrations.service import Integrations
 from landloom.server.storage.lending.service import Lending
-from landloom.server.storage.objects import ObjectReader
+from landloom.server.storage.objects import ObjectReader, S3Objects
+from landloom.server.storage.service import StoredFiles
 from landloom.server.storage.sources import Sources
 from landloom.server.usage.service import Usage
 from landloom.server.workflows.reconciler import WorkflowQueue
@@ -44,6 +46,8 @@ class Services:
     meters: Meters
     usage: Usage
     sources: Sources
+    files: StoredFiles
+    integrations: Integrations
     lending: Lending
     dispatchers: tuple[Dispatcher, ...]
 
@@ -52,13 +56,15 @@ def make_services(
     settings: Settings,
     object_store: ObjectStoreAdmin,
     launchers: Launchers,
-    objects: ObjectReader,
+    objects: ObjectReader | None = None,
 ) -> Services:
-    """Put the parts together; nothing is started yet."""
+    """Put the parts together; nothing is started yet. `objects` fetches scripts."""
     database = Database(settings.database)
     logs = FileLogStore()
     keys = Keys(database)
-    sources = Sources(settings, database, object_store)
+    door = S3Objects()
+    integrations = Integrations(settings, database)
+    sources = Sources(settings, database, object_store, integrations)
     largest = launchers.largest
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
     workflow_queue = WorkflowQueue(settings, database, launchers.workflows, object_store, slots)
@@ -69,7 +75,7 @@ def make_services(
         database,
         launchers.runs,
         logs,
-        Preparation(settings, keys, largest, object_store, objects),
+        Preparation(settings, keys, largest, object_store, objects or door),
         Capacity.for_runs(launchers.together),
         workflows.cancel_of_run,
     )
@@ -87,6 +93,8 @@ def make_services(
         meters=Meters(),
         usage=Usage(database),
         sources=sources,
+        files=StoredFiles(sources, door),
+        integrations=integrations,
         lending=Lending(settings, sources, object_store),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

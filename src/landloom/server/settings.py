@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     s3_endpoint: str = "http://127.0.0.1:8333"
     s3_region: str = "us-east-1"
     """Region that S3 clients sign for; nothing to do with the regions of runs."""
+    s3_public_endpoint: str = ""
+    """Where clients reach the store by presigned URLs; empty is `s3_endpoint`."""
     s3_addressing: Literal["path", "virtual"] = "path"
     """Whether buckets are named in the path or in the host of the store's URLs."""
     bucket: str = "landloom"

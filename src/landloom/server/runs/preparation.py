@@ -34,6 +34,7 @@ from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import UserStorage, split_uri
 from landloom.server.storage.objects import ObjectReader
 from landloom.server.storage.patience import patiently
+from landloom.server.storage.places import StoreAccess
 
 _SOURCE: Final = "script"
 _KEY_MARGIN: Final = timedelta(minutes=10)
@@ -104,9 +105,10 @@ class Preparation:
         source = _python_source(payload)
         storage = UserStorage(self._settings.bucket, run.organization_id, run.user_id)
         credentials = await self._credentials(storage)
+        access = self._access(credentials)
         script = _script_path(directory, source.uri)
-        await self._fetch(credentials, *_bucket_and_key(source.uri), script)
-        files = await self._bring_files(payload, credentials, directory)
+        await self._fetch(access, *_bucket_and_key(source.uri), script)
+        files = await self._bring_files(payload, access, directory)
         python, overlays, lines = await self._install(run, files)
         size = self.allot(payload.runtime).runtime
         environment = self._children.for_run(
@@ -147,15 +149,23 @@ class Preparation:
             )
         )
 
-    async def _fetch(self, keys: Credentials, bucket: str, key: str, destination: Path) -> None:
+    def _access(self, credentials: Credentials) -> StoreAccess:
+        return StoreAccess(
+            endpoint_url=self._settings.s3_endpoint,
+            region=self._settings.s3_region,
+            credentials=credentials,
+            addressing=self._settings.s3_addressing,
+        )
+
+    async def _fetch(self, access: StoreAccess, bucket: str, key: str, destination: Path) -> None:
         """Fetch an object with the owner's keys."""
-        await patiently(lambda: self._objects.download(keys, bucket, key, destination))
+        await patiently(lambda: self._objects.download(access, bucket, key, destination))
 
     async def _bring_files(
-        self, payload: RunPayload, keys: Credentials, directory: Path
+        self, payload: RunPayload, access: StoreAccess, directory: Path
     ) -> BroughtFiles:
         async def fetch(bucket: str, key: str, destination: Path) -> None:
-            await self._fetch(keys, bucket, key, destination)
+            await self._fetch(access, bucket, key, destination)
 
         files = Files(
             fetch,

@@ -63,8 +63,14 @@ class Source:
         return f"{SCHEME}{self.bucket}/{self.home}"
 
     def holds(self, bucket: str, key: str) -> bool:
-        """Say whether an object, or a folder with or without its last slash, lies in here."""
-        return bucket == self.bucket and f"{key.rstrip('/')}/".startswith(self.prefix)
+        """Say whether an object, or a folder with or without its last slash, lies in here.
+
+        The managed bucket itself does: what a caller sees of it is all in here.
+        """
+        if bucket != self.bucket:
+            return False
+        inside = f"{key.rstrip('/')}/".startswith(self.prefix)
+        return inside or (not key and self.storage is not None)
 
     def protection(self, key: str) -> Protection:
         """Return what may not be done to the object or folder at `key`."""

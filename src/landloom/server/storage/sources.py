@@ -85,6 +85,7 @@ class Sources:
                 region=settings.s3_region,
                 credentials=credentials,
                 addressing=settings.s3_addressing,
+                public_url=settings.s3_public_endpoint or None,
             ),
             read_only=False,
             created_at=organization.created_at,
@@ -120,22 +121,33 @@ class Sources:
             Unavailable: The managed store does not answer.
         """
         if bucket == self._settings.bucket:
-            managed = await self.managed(holder)
-            if managed.holds(bucket, key):
-                return managed
-            raise Forbidden(
-                f"{SCHEME}{bucket}/{key} lies outside of your organization's storage.",
-                suggestion=f"Yours begins with {SCHEME}{bucket}/{managed.prefix}.",
-            )
-        inside = [each for each in await self._integrated(holder) if each.holds(bucket, key)]
-        if not inside:
-            raise BadRequest(
-                f"There was no storage source found for {SCHEME}{bucket}/{key}.",
-                suggestion="Use the managed storage, or register the place as an integration.",
-            )
-        return max(inside, key=lambda source: len(source.prefix))
+            return holding([await self.managed(holder)], bucket, key)
+        return holding(await self._integrated(holder), bucket, key)
 
     async def _integrated(self, holder: Holder) -> list[Source]:
         if self._integrations is None:
             return []
         return list(await self._integrations.sources(holder.organization_id))
+
+
+def holding(sources: Sequence[Source], bucket: str, key: str) -> Source:
+    """Return the source that `bucket/key` lies in: the innermost of several.
+
+    Raises:
+        BadRequest: No source has this bucket, or none reaches as far as this key.
+        Forbidden: It lies in the managed bucket, in another organization's part.
+    """
+    uri = f"{SCHEME}{bucket}/{key}"
+    inside = [each for each in sources if each.holds(bucket, key)]
+    if inside:
+        return max(inside, key=lambda source: len(source.prefix))
+    for source in sources:
+        if source.storage is not None and source.bucket == bucket:
+            raise Forbidden(
+                f"{uri} lies outside of your organization's storage.",
+                suggestion=f"Yours begins with {SCHEME}{bucket}/{source.prefix}.",
+            )
+    raise BadRequest(
+        f"There was no storage source found for {uri}.",
+        suggestion="Use the managed storage, or register the place as an integration.",
+    )
