@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import AccountClosed, Conflict, InvalidInput, NotFound, Unauthorized
 from landloom.server.accounts import repository
+from landloom.server.accounts.repository import KeyFacts
 from landloom.server.accounts.rights import RUN_LIMITS, Rights
 from landloom.server.accounts.tables import ACTIVE, ApiKey
+from landloom.server.db.recent import Recent
 from landloom.server.db.session import Database
 from landloom.server.kit import digests
 from landloom.server.kit.clock import now
@@ -65,6 +68,7 @@ class Keys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._recent: Recent[str, _Known] = Recent(database)
 
     async def recognise(self, key: str) -> Caller:
         """Return who owns a key.
@@ -73,22 +77,28 @@ class Keys:
             Unauthorized: It is unknown, revoked or expired.
             AccountClosed: Its owner or the organization is switched off.
         """
-        async with self._database.reading(None) as session:
-            row = await repository.key_by_digest(session, digests.digest(key))
-        if row is None or not _is_valid(row.expires_at, row.revoked_at):
+        digest = digests.digest(key)
+        known = (await self._recent.get([digest], self._look_up)).get(digest)
+        if known is None or not _is_valid(known.facts.expires_at, known.facts.revoked_at):
             raise Unauthorized(
                 "The API key is not known here, or it was revoked or has expired.",
                 suggestion="Use the WHEROBOTS_API_KEY of the platform's connection.env.",
             )
-        if not row.is_open:
+        if not known.facts.is_open:
             raise AccountClosed(
                 "The account of this API key is switched off.",
                 suggestion="Ask an administrator of your organization, or the platform's operator.",
             )
-        rights = Rights.of(row.policies)
-        if row.run_id is not None:
-            rights = rights.and_also(RUN_LIMITS)
-        return Caller(row.organization_id, row.user_id, row.id, row.run_id, rights, row.operates)
+        return known.caller
+
+    async def _look_up(self, wanted: Collection[str]) -> dict[str, _Known]:
+        found = {}
+        async with self._database.glancing(None) as session:
+            for digest in wanted:
+                facts = await repository.key_by_digest(session, digest)
+                if facts is not None:
+                    found[digest] = _Known(facts, _caller(facts))
+        return found
 
     async def create(
         self,
@@ -168,6 +178,23 @@ class Keys:
             if row.revoked_at is None:
                 row.revoked_at = row.updated_at = now()
             return _view(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key, and whom it lets in while it is valid."""
+
+    facts: KeyFacts
+    caller: Caller
+
+
+def _caller(facts: KeyFacts) -> Caller:
+    rights = Rights.of(facts.policies)
+    if facts.run_id is not None:
+        rights = rights.and_also(RUN_LIMITS)
+    return Caller(
+        facts.organization_id, facts.user_id, facts.id, facts.run_id, rights, facts.operates
+    )
 
 
 def add_key(

@@ -5,8 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, MetaData, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    MetaData,
+    String,
+    TypeDecorator,
+    type_coerce,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+from landloom.server.kit.clock import to_wire
 
 ID_LENGTH = 32
 
@@ -40,6 +52,32 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class _WireText(TypeDecorator[str]):
+    """An instant as the API writes it, `YYYY-MM-DDTHH:MM:SS.ffffffZ`, for columns that are shown.
+
+    SQLite keeps the UTC clock face as text of the same width, so nothing needs to be parsed.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Take what SQLite keeps as it is."""
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else self.impl_instance)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Turn what the database stored into what is sent."""
+        del dialect
+        if value is None:
+            return None
+        return f"{value[:10]}T{value[11:]}Z" if isinstance(value, str) else to_wire(value)
+
+
+def as_wire(column: Any) -> Any:
+    """Return a column of instants as text, under its own name."""
+    return type_coerce(column, _WireText()).label(column.key)
 
 
 class Base(DeclarativeBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -11,13 +11,19 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, make_url, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import URL, Connection, event, make_url, select
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
 from landloom.server.db import sqlite
 from landloom.server.db.base import OfOrganization
+from landloom.server.db.sqlite import PromptConnection
 
 _BUSY_MILLISECONDS: Final = 20_000
 """How long SQLite waits for another writer before it gives up."""
@@ -30,31 +36,26 @@ class Database:
     """A database and its sessions. No session may stay open across other I/O."""
 
     def __init__(self, url: str) -> None:
-        """Make the engine; the folder of an SQLite file is made too, for its owner only."""
+        """Make the engines; the folder of an SQLite file is made too, for its owner only."""
         parsed = make_url(url)
-        self._engine = create_async_engine(
-            parsed,
-            # What a statement carries must not show up in an error's text.
-            hide_parameters=True,
-            pool_pre_ping=parsed.get_backend_name() != "sqlite",
-            connect_args=(
-                {"async_creator_fn": sqlite.connect}
-                if parsed.get_backend_name() == "sqlite"
-                else {}
-            ),
-        )
-        if parsed.get_backend_name() == "sqlite":
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            event.listen(self._engine.sync_engine, "connect", _set_up_sqlite)
-            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        if is_sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._engine = _make_sqlite(parsed, sqlite.connect) if is_sqlite else _make_other(parsed)
+        self._direct = self._engine
+        if is_sqlite:
+            self._direct = _make_sqlite(parsed, sqlite.connect_directly)
+            event.listen(self._direct.sync_engine, "connect", _keep_from_writing)
         # SQLite has one writer at a time and lets the others sleep and try again, whoever is lucky
         # first, each with one of the pool's connections. Here they stand in line, without one.
-        self._one_writer = asyncio.Lock() if parsed.get_backend_name() == "sqlite" else None
+        self._one_writer = asyncio.Lock() if is_sqlite else None
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._glance = async_sessionmaker(self._direct, expire_on_commit=False)
         self._write = async_sessionmaker(
             self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False
         )
+        self.commits = 0
+        """How often this process has written: what was read before the last time may be old."""
 
     @asynccontextmanager
     async def reading(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
@@ -66,6 +67,16 @@ class Database:
             yield session
 
     @asynccontextmanager
+    async def glancing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
+        """As `reading`, for statements that find a few rows by an index, and for no others.
+
+        SQLite is asked without a change of threads, which costs several times what such an answer
+        does; while it answers, the whole server waits.
+        """
+        async with self._glance(info={_ORGANIZATION: organization_id}) as session:
+            yield session
+
+    @asynccontextmanager
     async def writing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
         """Open a session that commits at the end, or rolls all back on an error.
 
@@ -74,9 +85,13 @@ class Database:
         async with (
             self._one_writer or nullcontext(),
             self._write(info={_ORGANIZATION: organization_id}) as session,
-            session.begin(),
         ):
-            yield session
+            try:
+                async with session.begin():
+                    yield session
+            finally:
+                # After a failure too: a connection may break when all is committed.
+                self.commits += 1
 
     async def migrate(self) -> None:
         """Bring the tables to the newest revision."""
@@ -92,6 +107,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        await self._direct.dispose()
 
 
 @event.listens_for(Session, "do_orm_execute")
@@ -113,6 +129,20 @@ def _only(organization_id: str) -> ExecutableOption:
     )
 
 
+def _make_sqlite(url: URL, connect: Callable[..., PromptConnection]) -> AsyncEngine:
+    engine = create_async_engine(
+        url, hide_parameters=True, connect_args={"async_creator_fn": connect}
+    )
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_other(url: URL) -> AsyncEngine:
+    # What a statement carries must not show up in an error's text.
+    return create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
+
+
 def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", _MIGRATIONS)
@@ -121,8 +151,6 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own way of opening transactions is switched off; `_begin_sqlite` does it.
-    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -130,6 +158,12 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA foreign_keys=ON")
     # As everywhere else.
     cursor.execute("PRAGMA case_sensitive_like=ON")
+    cursor.close()
+
+
+def _keep_from_writing(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
     cursor.close()
 
 

@@ -1,14 +1,17 @@
-"""SQLite's connection: one hop to its thread a statement.
+"""SQLite's connections: one hop to a thread a statement, or none at all.
 
 SQLite is asked from a thread of the connection's own, because an answer may take its time. Each
-errand to that thread costs two switches of threads, which is more than most answers do. The driver
-runs four errands a statement (make a cursor, execute, fetch, close); these here are done in one.
+errand to that thread costs two switches of threads, which is more than most answers do, and on a
+busy server the interpreter lets the loop keep its lock for milliseconds before it lets the thread
+have it. The driver runs four errands a statement (make a cursor, execute, fetch, close);
+`PromptConnection` does them in one, and `DirectConnection` asks from the loop's own thread: for
+statements that find a few rows by an index, which takes less than the way to any thread.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Self
 
 import aiosqlite
@@ -16,15 +19,23 @@ import aiosqlite
 
 def connect(database: str, **options: Any) -> PromptConnection:
     """Return a connection to be awaited; SQLAlchemy calls this as its `async_creator_fn`."""
-    connection = PromptConnection(
-        lambda: sqlite3.connect(database, **options), iter_chunk_size=_UNUSED
-    )
+    connection = PromptConnection(_opener(database, options), iter_chunk_size=_UNUSED)
     # A connection that nobody closed must not keep the process alive.
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does where it connects itself
     return connection
 
 
+def connect_directly(database: str, **options: Any) -> DirectConnection:
+    """As `connect`, for statements whose answers take no time to speak of."""
+    return DirectConnection(_opener(database, options), iter_chunk_size=_UNUSED)
+
+
 _UNUSED = 64
+
+
+def _opener(database: str, options: dict[str, Any]) -> Callable[[], sqlite3.Connection]:
+    # The driver's own way of opening transactions is switched off; `Database` opens them.
+    return lambda: sqlite3.connect(database, **options, isolation_level=None)
 
 
 class PromptConnection(aiosqlite.Connection):
@@ -33,6 +44,25 @@ class PromptConnection(aiosqlite.Connection):
     def cursor(self) -> PromptCursor:  # type: ignore[override]
         """Return a cursor; nothing is asked of the thread yet."""
         return PromptCursor(self)
+
+
+class DirectConnection(PromptConnection):
+    """A connection that is asked in the calling thread; its own is never started."""
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Open the file, in no time."""
+        self._connection = self._connector()
+        yield from ()  # A generator that never waits.
+        return self
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    def stop(self) -> None:
+        """Close the file; there is no thread to be ended."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class PromptCursor:

@@ -85,8 +85,17 @@ class Page[T]:
     next: str | None = None
 
 
-type Fetch[T] = Callable[[Cursor | None, int], Awaitable[Sequence[T]]]
-"""Returns up to so many rows from the cursor on, in the cursor's direction, nearest first."""
+@dataclass(frozen=True, slots=True)
+class Slice[T]:
+    """Rows from a cursor on, in its direction, nearest first."""
+
+    rows: Sequence[T]
+    has_others: bool
+    """Whether rows lie on the other side of the cursor; not told where `rows` is empty."""
+
+
+type Fetch[T] = Callable[[Cursor | None, int], Awaitable[Slice[T]]]
+"""Returns up to so many rows from the cursor on; None is before the newest row."""
 
 
 async def read_page[T](
@@ -98,8 +107,8 @@ async def read_page[T](
     """
     if size == 0:
         return Page(items=[])
-    rows = list(await fetch(cursor, size + 1))
-    more, rows = len(rows) > size, rows[:size]
+    found = await fetch(cursor, size + 1)
+    more, rows = len(found.rows) > size, list(found.rows[:size])
     if not rows:
         return await _empty_page(fetch, cursor)
     backwards = cursor is not None and cursor.backwards
@@ -107,8 +116,7 @@ async def read_page[T](
         rows.reverse()
     first, last = place(rows[0]), place(rows[-1])
     before, after = Cursor(first, backwards=True), Cursor(last)
-    other = bool(await fetch(after if backwards else before, 1)) if cursor else False
-    has_previous, has_next = (more, other) if backwards else (other, more)
+    has_previous, has_next = (more, found.has_others) if backwards else (found.has_others, more)
     return Page(
         items=rows,
         current=Cursor(first, inclusive=True).encode(),
@@ -123,7 +131,7 @@ async def _empty_page[T](fetch: Fetch[T], cursor: Cursor | None) -> Page[T]:
     if cursor is None:
         return Page(items=[])
     back = Cursor(cursor.position, backwards=not cursor.backwards, inclusive=not cursor.inclusive)
-    there = back.encode() if await fetch(back, 1) else None
+    there = back.encode() if (await fetch(back, 1)).rows else None
     return Page(
         items=[],
         current=cursor.encode(),

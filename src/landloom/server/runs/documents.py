@@ -7,8 +7,9 @@ then costs is one narrow query and fifty pieces of JSON joined.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import functools
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,23 +17,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.views import principal
+from landloom.server.db.recent import Recent
+from landloom.server.db.session import Database
 from landloom.server.runs import repository
-from landloom.server.runs.repository import RunPlace, RunRow
+from landloom.server.runs.repository import EventRow, RunPlace, RunRow
 from landloom.server.runs.states import RunStatus
 from landloom.server.runs.views import Document, encode, run_document
 
 _MAX_KEPT: Final = 5000
 """Documents of finished runs; one has some two kilobytes."""
 
+_NOBODY: Final = msgspec.Raw(b"null")
+
 type Version = tuple[Any, ...]
+type _Key = tuple[str, str]
 
 
 class Documents:
     """The documents of runs, as `schemas.RunView` says."""
 
-    def __init__(self) -> None:
-        self._finished: dict[tuple[str, datetime], bytes] = {}
+    def __init__(self, database: Database) -> None:
+        # Not a dict: finding the oldest of one passes over all that were taken out before.
+        self._finished: OrderedDict[_Key, bytes] = OrderedDict()
         self._owners: dict[str, tuple[Version, msgspec.Raw]] = {}
+        self._recent: Recent[str, msgspec.Raw] = Recent(database)
 
     async def one(self, session: AsyncSession, run_id: str) -> Document | None:
         """Return the document of a run, or None where there is no such run."""
@@ -58,23 +66,30 @@ class Documents:
             owner = owners[place.user_id]
             kept = self._finished.get(_key(place))
             row = rows.get(place.id)
+            if kept is None and row is not None:
+                if not RunStatus(row.status).final:
+                    found.append(run_document(row, events[row.id], owner))
+                    continue
+                kept = self._keep(row, events[row.id])
             if kept is not None:
                 found.append(msgspec.Raw(kept + bytes(owner) + b"}"))
-            elif row is not None:
-                document = run_document(row, events[row.id], owner)
-                self._keep(row, document)
-                found.append(document)
         return found
 
-    def _keep(self, row: RunRow, document: Document) -> None:
-        if not RunStatus(row.status).final:
-            return
-        rest = {name: value for name, value in document.items() if name != "triggeredBy"}
-        self._finished[_key(row)] = encode(rest)[:-1] + b',"triggeredBy":'
+    def _keep(self, row: RunRow, events: Sequence[EventRow]) -> bytes:
+        """Return, and keep, the document of a finished run up to its owner."""
+        document = run_document(row, events, _NOBODY)
+        kept = encode(document).removesuffix(bytes(_NOBODY) + b"}")
+        self._finished[_key(row)] = kept
         if len(self._finished) > _MAX_KEPT:
-            del self._finished[next(iter(self._finished))]
+            self._finished.popitem(last=False)
+        return kept
 
     async def _owners_of(self, session: AsyncSession, ids: set[str]) -> dict[str, msgspec.Raw]:
+        return await self._recent.get(ids, functools.partial(self._read_owners, session))
+
+    async def _read_owners(
+        self, session: AsyncSession, ids: Collection[str]
+    ) -> dict[str, msgspec.Raw]:
         versions = await accounts.user_versions(session, ids)
         new = [each for each in ids if self._owners.get(each, ((), None))[0] != versions[each]]
         for user in await accounts.users_by_id(session, new) if new else ():
@@ -83,5 +98,5 @@ class Documents:
         return {each: self._owners[each][1] for each in ids}
 
 
-def _key(run: RunPlace | RunRow) -> tuple[str, datetime]:
+def _key(run: RunPlace | RunRow) -> _Key:
     return run.id, run.updated_at

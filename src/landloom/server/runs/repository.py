@@ -6,17 +6,30 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, Text, and_, bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import (
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from landloom.server.db.base import Instant
+from landloom.server.db.base import Instant, as_wire
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
-from landloom.server.kit.paging import Cursor, Position
+from landloom.server.kit.paging import Cursor, Position, Slice
 from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run, RunCount, RunEvent
 
@@ -40,21 +53,25 @@ class RunFilter:
         return not others and RunStatus.TIMED_OUT not in self.statuses
 
 
-class RunPlace(Protocol):
-    """The columns of a run that a listing is cut by."""
+class RunPlace(NamedTuple):
+    """The columns of a run that a listing is cut by, and what is told along with them."""
 
     id: str
     created_at: datetime
-    updated_at: datetime
+    updated_at: str
     user_id: str
+    has_others: bool
+    """Whether rows lie on the other side of the cursor by which this one was found."""
+    total: int | None
+    """Of the listing, where the counters tell it."""
 
 
-class RunRow(Protocol):
-    """The columns of a run that the API shows."""
+class RunRow(NamedTuple):
+    """The columns of a run that the API shows; instants as it writes them."""
 
     id: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
     user_id: str
     name: str
     status: str
@@ -62,14 +79,14 @@ class RunRow(Protocol):
     resolved_version: str
     payload: str
     """The normalised request as JSON text."""
-    started_at: datetime | None
-    completed_at: datetime | None
+    started_at: str | None
+    completed_at: str | None
     app_id: str | None
     app_status: str | None
-    app_created_at: datetime | None
+    app_created_at: str | None
 
 
-class Waiting(Protocol):
+class Waiting(NamedTuple):
     """A run's place in the queue."""
 
     id: str
@@ -78,12 +95,12 @@ class Waiting(Protocol):
     """1 is the next to start."""
 
 
-class EventRow(Protocol):
-    """The columns of an event."""
+class EventRow(NamedTuple):
+    """The columns of an event; instants as the API writes them."""
 
     id: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
     run_id: str
     code: str
     message: str
@@ -92,13 +109,13 @@ class EventRow(Protocol):
 
 async def find(session: AsyncSession, run_id: str) -> RunRow | None:
     """Return a run."""
-    row: Any = (await session.execute(_shown().where(Run.id == run_id))).first()
-    return cast("RunRow | None", row)
+    row = (await session.execute(_SHOWN_ONE, {"run_id": run_id})).first()
+    return RunRow._make(row) if row is not None else None
 
 
 async def find_all(session: AsyncSession, run_ids: Sequence[str]) -> dict[str, RunRow]:
     """Return these runs by their ids."""
-    rows: Any = (await session.execute(_shown().where(Run.id.in_(run_ids)))).all()
+    rows = map(RunRow._make, await session.execute(_SHOWN_ALL, {"ids": run_ids}))
     return {row.id: row for row in rows}
 
 
@@ -110,22 +127,8 @@ async def find_by_idempotency_key(session: AsyncSession, user_id: str, key: str)
 
 async def events(session: AsyncSession, run_ids: Sequence[str]) -> dict[str, list[EventRow]]:
     """Return what happened to each of these runs, oldest first."""
-    query = (
-        select(
-            RunEvent.id,
-            RunEvent.created_at,
-            RunEvent.updated_at,
-            RunEvent.run_id,
-            RunEvent.code,
-            RunEvent.message,
-            RunEvent.meta,
-        )
-        .where(RunEvent.run_id.in_(run_ids))
-        .order_by(RunEvent.created_at, RunEvent.id)
-    )
     found: dict[str, list[EventRow]] = {run_id: [] for run_id in run_ids}
-    rows: Any = await session.execute(query)
-    for row in rows:
+    for row in map(EventRow._make, await session.execute(_EVENTS, {"ids": run_ids})):
         found[row.run_id].append(row)
     return found
 
@@ -154,15 +157,15 @@ def _count(wanted: RunFilter) -> Select[Any]:
 
 async def read(
     session: AsyncSession, wanted: RunFilter, cursor: Cursor | None, limit: int
-) -> Sequence[RunPlace]:
+) -> Slice[RunPlace]:
     """Return up to `limit` runs from the cursor on, in its direction, nearest first."""
     if cursor is None:
         query, values = _page(wanted, None, limit), {}
     else:
         query = _page(wanted, (cursor.backwards, cursor.inclusive), limit)
         values = {"at": cursor.position.at, "at_id": cursor.position.id}
-    rows: Any = (await session.execute(query, values)).all()
-    return cast("Sequence[RunPlace]", rows)
+    rows = [RunPlace._make(row) for row in await session.execute(query, values)]
+    return Slice(rows, bool(rows) and bool(rows[0].has_others))
 
 
 @functools.lru_cache(maxsize=256)
@@ -171,7 +174,19 @@ def _page(wanted: RunFilter, way: tuple[bool, bool] | None, limit: int) -> Selec
 
     `way` is whether a cursor goes backwards and whether it includes its own row.
     """
-    columns: Any = (Run.id, Run.created_at, Run.updated_at, Run.user_id)
+    others: Any = false()
+    if way is not None:
+        beyond = _filtered(select(Run.id), wanted).where(_beyond(not way[0], not way[1]))
+        others = beyond.exists()
+    total: Any = _count(wanted).scalar_subquery() if wanted.counted else null()
+    columns: Any = (
+        Run.id,
+        Run.created_at,
+        as_wire(Run.updated_at),
+        Run.user_id,
+        others.label("has_others"),
+        total.label("total"),
+    )
     query = _filtered(select(*columns), wanted)
     backwards = way is not None and way[0]
     if way is not None:
@@ -213,8 +228,8 @@ async def queue(
     query = _queue(tuple(millicores.items()))
     if only:
         query = query.where(query.selected_columns.id.in_(only))
-    rows: Any = (await session.execute(query.limit(limit), {"now": now()})).all()
-    return cast("Sequence[Waiting]", rows)
+    found = await session.execute(query.limit(limit), {"now": now()})
+    return [Waiting._make(row) for row in found]
 
 
 @functools.cache
@@ -313,24 +328,40 @@ def add_event(
 _UNFINISHED = (RunStatus.PENDING, RunStatus.RUNNING)
 
 
-def _shown() -> Select[Any]:
-    columns: Any = (
-        Run.id,
-        Run.created_at,
-        Run.updated_at,
-        Run.user_id,
-        Run.name,
-        Run.status,
-        Run.region,
-        Run.resolved_version,
-        sql_cast(Run.payload, Text).label("payload"),
-        Run.started_at,
-        Run.completed_at,
-        Run.app_id,
-        Run.app_status,
-        Run.app_created_at,
-    )
-    return select(*columns)
+_SHOWN_COLUMNS: Final[Any] = (
+    Run.id,
+    as_wire(Run.created_at),
+    as_wire(Run.updated_at),
+    Run.user_id,
+    Run.name,
+    Run.status,
+    Run.region,
+    Run.resolved_version,
+    sql_cast(Run.payload, Text).label("payload"),
+    as_wire(Run.started_at),
+    as_wire(Run.completed_at),
+    Run.app_id,
+    Run.app_status,
+    as_wire(Run.app_created_at),
+)
+_SHOWN: Final = select(*_SHOWN_COLUMNS)
+_SHOWN_ONE: Final = _SHOWN.where(Run.id == bindparam("run_id"))
+_SHOWN_ALL: Final = _SHOWN.where(Run.id.in_(bindparam("ids", expanding=True)))
+_EVENT_COLUMNS: Final[Any] = (
+    RunEvent.id,
+    as_wire(RunEvent.created_at),
+    as_wire(RunEvent.updated_at),
+    RunEvent.run_id,
+    RunEvent.code,
+    RunEvent.message,
+    RunEvent.meta,
+)
+_EVENTS: Final = (
+    select(*_EVENT_COLUMNS)
+    .where(RunEvent.run_id.in_(bindparam("ids", expanding=True)))
+    .order_by(RunEvent.created_at, RunEvent.id)
+)
+"""Put together once; with fifty ids in it, a statement takes longer to make than to answer."""
 
 
 def _filtered[S: Select[Any]](query: S, wanted: RunFilter) -> S:

@@ -28,6 +28,7 @@ from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
 from landloom.server.runs.views import Document, is_waiting
 from landloom.server.settings import Settings
+from landloom.server.storage.sources import Sources
 
 MAX_LOG_LINES: Final = 1000
 """Lines of one page; a line may have 64 KiB."""
@@ -45,15 +46,16 @@ class Runs:
         dispatcher: Dispatcher,
         cancel_workflows: Callable[[AsyncSession, str], Awaitable[Callable[[], None]]],
         machine: Machine,
+        sources: Sources,
     ) -> None:
         self._millicores = millicores(settings.sizes, machine)
         self._settings = settings
-        self._rules = Rules(settings)
+        self._rules = Rules(settings, sources)
         self._offers = Offers(settings)
         self._database = database
         self._logs = logs
         self._dispatcher = dispatcher
-        self._documents = Documents()
+        self._documents = Documents(database)
         self._cancel_workflows = cancel_workflows
 
     async def create(
@@ -73,6 +75,7 @@ class Runs:
             Conflict: Another try with this key is being stored this very moment.
         """
         run_id = new_id()
+        await self._rules.check_source(request, caller)
         async with self._database.writing(caller.organization_id) as session:
             if idempotency_key:
                 earlier = await repository.find_by_idempotency_key(
@@ -82,7 +85,6 @@ class Runs:
                     return await self._shown(session, earlier)
             organization = await accounts.organization(session, caller.organization_id)
             payload = self._rules.payload(request, organization, region=region, run_id=run_id)
-            self._rules.check_source(payload, caller)
             row = self._row(caller, run_id, payload, source_client)
             row.idempotency_key = idempotency_key or None
             session.add(row)
@@ -105,7 +107,7 @@ class Runs:
         Raises:
             NotFound: The caller's organization has no such run.
         """
-        async with self._database.reading(caller.organization_id) as session:
+        async with self._database.glancing(caller.organization_id) as session:
             view = await self._shown(session, run_id)
         await self._place([view])
         return view
@@ -119,7 +121,10 @@ class Runs:
             BadRequest: The cursor is not one of ours.
         """
         start = Cursor.decode(cursor) if cursor else None
-        async with self._database.reading(caller.organization_id) as session:
+        # By other conditions than the place alone, many rows may have to be looked at.
+        is_quick = wanted == RunFilter()
+        look = self._database.glancing if is_quick else self._database.reading
+        async with look(caller.organization_id) as session:
             page = await read_page(
                 lambda at, limit: repository.read(session, wanted, at, limit),
                 repository.place,
@@ -127,7 +132,9 @@ class Runs:
                 size,
             )
             items = await self._documents.page(session, page.items)
-            total = await repository.count(session, wanted)
+            total = page.items[0].total if page.items else None
+            if total is None:
+                total = await repository.count(session, wanted)
         await self._place([item for item in items if isinstance(item, dict)])
         return {
             "items": items,
@@ -163,7 +170,7 @@ class Runs:
         Raises:
             NotFound: The caller's organization has no such run.
         """
-        async with self._database.reading(caller.organization_id) as session:
+        async with self._database.glancing(caller.organization_id) as session:
             if not await repository.exists(session, run_id):
                 raise _not_found(run_id)
         lines = await self._logs.read(

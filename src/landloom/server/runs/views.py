@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from landloom.server.kit.clock import to_wire
 from landloom.server.runs.repository import EventRow, RunRow
 from landloom.server.runs.states import AppStatus
 
@@ -40,16 +39,17 @@ def run_document(run: RunRow, events: Sequence[EventRow], owner: msgspec.Raw) ->
     payload = msgspec.Raw(run.payload.encode())
     return {
         "id": run.id,
-        "createTime": to_wire(run.created_at),
-        "updateTime": to_wire(run.updated_at),
+        "createTime": run.created_at,
+        "updateTime": run.updated_at,
         "name": run.name,
         "status": run.status,
-        "triggeredBy": owner,
-        "startTime": to_wire(run.started_at) if run.started_at else None,
-        "completeTime": to_wire(run.completed_at) if run.completed_at else None,
+        "startTime": run.started_at,
+        "completeTime": run.completed_at,
         "kubeApp": _app(run, events, payload),
         "payload": payload,
         "region": run.region,
+        # Last, where `Documents` can put it in.
+        "triggeredBy": owner,
     }
 
 
@@ -64,8 +64,8 @@ def _app(run: RunRow, events: Sequence[EventRow], payload: msgspec.Raw) -> Docum
         return None
     return {
         "id": run.app_id,
-        "createTime": to_wire(run.app_created_at),
-        "updateTime": to_wire(run.updated_at),
+        "createTime": run.app_created_at,
+        "updateTime": run.updated_at,
         "instanceId": run.app_id,
         "appType": "RUN",
         "status": run.app_status,
@@ -86,8 +86,8 @@ def _app(run: RunRow, events: Sequence[EventRow], payload: msgspec.Raw) -> Docum
 def _event(event: EventRow) -> Document:
     return {
         "id": event.id,
-        "createTime": to_wire(event.created_at),
-        "updateTime": to_wire(event.updated_at),
+        "createTime": event.created_at,
+        "updateTime": event.updated_at,
         "code": event.code,
         "message": event.message,
         "eventMeta": _meta(event.meta) if event.meta else None,

@@ -65,3 +65,20 @@ async def test_one_that_is_cancelled_leaves_nothing_behind(database: Database):
         await task
     async with database.writing(None) as session:
         assert (await session.scalars(text("SELECT count(*) FROM t"))).one() == 0
+
+
+async def test_a_glance_sees_what_was_written_and_writes_nothing(database: Database):
+    async with database.writing(None) as session:
+        await session.execute(text("INSERT INTO t VALUES (3, 'seen')"))
+    async with database.glancing(None) as session, database.glancing(None) as other:
+        for each in (session, other):
+            found = await each.execute(text("SELECT n, word FROM t"))
+            assert [tuple(row) for row in found] == [(3, "seen")]
+    with pytest.raises(OperationalError):
+        async with database.glancing(None) as session:
+            await session.execute(text("SELECT * FROM absent"))
+    with pytest.raises(OperationalError, match="readonly"):
+        async with database.glancing(None) as session:
+            await session.execute(text("DELETE FROM t"))
+    async with database.glancing(None) as session:
+        assert (await session.scalars(text("SELECT count(*) FROM t"))).one() == 1

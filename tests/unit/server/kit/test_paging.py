@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landloom.errors import BadRequest
-from landloom.server.kit.paging import Cursor, Page, Position, read_page
+from landloom.server.kit.paging import Cursor, Page, Position, Slice, read_page
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -32,11 +31,12 @@ class Listing:
     def __init__(self, rows: list[Position]) -> None:
         self.rows = rows
 
-    async def fetch(self, cursor: Cursor | None, limit: int) -> Sequence[Position]:
+    async def fetch(self, cursor: Cursor | None, limit: int) -> Slice[Position]:
         if cursor is None:
-            return self.rows[:limit]
+            return Slice(self.rows[:limit], has_others=False)
         rows = self.rows[::-1] if cursor.backwards else self.rows
-        return [row for row in rows if self._is_beyond(row, cursor)][:limit]
+        found = [row for row in rows if self._is_beyond(row, cursor)]
+        return Slice(found[:limit], has_others=len(found) < len(rows))
 
     @staticmethod
     def _is_beyond(row: Position, cursor: Cursor) -> bool:
