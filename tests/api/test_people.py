@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.platform import Platform, eventually
+from tests.api.platform import Platform, eventually, platform
 
 FAR = "2999-01-01T00:00:00Z"
 
@@ -183,3 +184,16 @@ class TestOrganizations:
 
     def test_the_platforms_own_stays_open(self, api: Platform) -> None:
         assert api.client.delete(f"/organizations/{api.admin.org_id}").status_code == 409
+
+
+def test_a_second_principal_is_refused_where_users_are_not_isolated(tmp_path: Path) -> None:
+    with platform(tmp_path, trust_users=False) as alone:
+        user = alone.client.post(
+            "/organization/users", json={"name": "b", "email": "b@example.org"}
+        )
+        body = {"name": "o", "adminName": "c", "adminEmail": "c@example.org", "expiresAt": FAR}
+        organization = alone.client.post("/organizations", json=body)
+        for answer in (user, organization):
+            assert answer.status_code == 403, answer.text
+            assert "LANDLOOM_TRUST_USERS" in answer.text
+        assert len(alone.client.get("/organization/users").json()) == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 def main(path: Path) -> int:
     given = json.loads(path.read_text())
     plan = given["request"]["aoi"]
-    with (path.parent / "progress.jsonl").open("a") as progress:
+    with Path("progress.jsonl").open("a") as progress:
         for seq in range(plan.get("steps", 1)):
             event = {
                 "seq": seq,
@@ -37,18 +37,18 @@ def main(path: Path) -> int:
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
         while not stopped:
             time.sleep(0.02)
-        return publish(path, "CANCELLED")
+        return publish("CANCELLED")
     if plan.get("fail"):
         error = {"code": "MODEL_UNAVAILABLE", "message": "No model.", "suggestion": "Bring it."}
-        return publish(path, "FAILED", error=error)
-    return publish(path, "COMPLETED", result={"index_uri": given["output_uri"] + "index.parquet"})
+        return publish("FAILED", error=error)
+    return publish("COMPLETED", result={"index_uri": given["output_uri"] + "index.parquet"})
 
 
-def publish(path: Path, status: str, **parts: object) -> int:
+def publish(status: str, **parts: object) -> int:
     body = {"status": status, "result": None, "error": None, **parts}
-    temporary = path.with_name("result.tmp")
+    temporary = Path("result.tmp")
     temporary.write_text(json.dumps(body))
-    temporary.rename(path.with_name("result.json"))
+    temporary.rename("result.json")
     return 0 if status == "COMPLETED" else 1
 
 

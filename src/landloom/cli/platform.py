@@ -128,10 +128,11 @@ def _print_up(announcement: Announcement, *, detached: bool) -> None:
         lines.append("Other machines may reach the API without TLS: keys travel in the clear.")
     if announcement.store == "adopted":
         lines.append("  The object store of an earlier start was still running and was adopted.")
-    lines += [
-        "Users are not isolated from one another: jobs run as the server's operating-system user,",
-        "who can read the store's files. Let only people in who may see all data.",
-    ]
+    if announcement.isolation:
+        lines += [
+            f"Users are not isolated from one another ({announcement.isolation}).",
+            "A second user is refused unless LANDLOOM_TRUST_USERS=true says that all may see all.",
+        ]
     end = f"`landloom down --data '{announcement.data}'` ends it."
     lines.append(end if detached else "Ctrl-C ends it; running jobs go on under their runners.")
     typer.echo("\n".join(lines))

@@ -1,7 +1,7 @@
 """The process that does one workflow for a server: `python -m landloom.raster.worker REQUEST.json`.
 
-REQUEST.json holds `{"id", "output_uri", "request"}`. Beside it the worker appends each progress
-event to `progress.jsonl` and, at the end, publishes `result.json` whole:
+REQUEST.json holds `{"id", "output_uri", "request"}`. In the folder it stands in the worker appends
+each progress event to `progress.jsonl` and, at the end, publishes `result.json` whole:
 `{"status", "result", "error"}`. SIGTERM cancels. It exits with 0 only if the workflow completed.
 """
 
@@ -27,18 +27,17 @@ from landloom.wire.results import WorkflowError, WorkflowResult
 
 def main(argv: list[str]) -> int:
     """Do the workflow that the file `argv[0]` asks for; return the exit code."""
-    path = Path(argv[0])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    given = json.loads(path.read_text(encoding="utf-8"))
-    with ProgressFile(path.with_name("progress.jsonl")) as progress:
+    given = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+    with ProgressFile(Path("progress.jsonl")) as progress:
         status, result, error = _outcome(given, progress, stop)
     body = {
         "status": status.value,
         "result": result.model_dump(mode="json") if result else None,
         "error": error.model_dump(mode="json") if error else None,
     }
-    _publish(path.with_name("result.json"), body)
+    _publish(Path("result.json"), body)
     return 0 if status is WorkflowStatus.COMPLETED else 1
 
 

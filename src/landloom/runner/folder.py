@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from landloom.runner.seat import Seat
+
 SPEC = "spec.json"
 RUNNER = "runner.json"
 LOCK = "runner.lock"
@@ -67,6 +69,8 @@ class Spec:
     """Control group to make its own in; None is that of the runner."""
     niceness: int = 0
     """How far it steps back behind other processes, 0 to 19."""
+    seat: Seat | None = None
+    """As whom it runs and what it sees; None is as the runner does."""
     signalled_along: bool = False
     """Whether who sends the runner TERM sends it to the whole tree, which needs no second one."""
 
@@ -138,6 +142,7 @@ def read_spec(directory: Path) -> Spec:
             documents=fields.get("documents"),
             cgroup=fields.get("cgroup"),
             niceness=int(fields.get("niceness", 0)),
+            seat=Seat.of(fields.get("seat")),
             signalled_along=bool(fields.get("signalled_along", False)),
         )
     except (KeyError, TypeError) as problem:

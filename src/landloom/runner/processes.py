@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -19,7 +20,9 @@ from landloom.runner.cgroup import pids_in
 
 # From <linux/prctl.h>.
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
 
 _SAME_START_SECONDS: Final = 2.0
 """How far two readings of one process's start may differ where only the wall clock tells it."""
@@ -59,11 +62,25 @@ def adopt_orphans() -> bool:
 
 
 def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have the kernel signal the calling process when its parent ends; run in the child."""
+    """Have the kernel signal the calling process when its parent ends; run in the child.
+
+    A process that becomes another user has to ask again.
+    """
     _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         # The parent was gone before it was asked for.
         os._exit(128 + signal.SIGKILL)
+
+
+def forbid_new_rights() -> None:
+    """Let no program give the calling process, or what it starts, rights that it has not."""
+    if not _prctl(_PR_SET_NO_NEW_PRIVS, 1) and sys.platform == "linux":
+        raise OSError(errno.EPERM, "the process could not be kept from new rights")
+
+
+def stay_visible() -> None:
+    """Give /proc/self to whom the calling process has become."""
+    _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def offer_to_oom_killer() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from landloom.runner import folder, mounts, processes
+from landloom.runner import folder, processes
 from landloom.runner.cgroup import MemoryGroup
+from landloom.runner.confinement import NOT_STARTABLE, confine
 from landloom.runner.folder import ExitRecord, Reason, RunnerRecord, Spec
 from landloom.runner.gpus import Gpus
 from landloom.runner.log import LogWriter
@@ -37,7 +38,6 @@ _KILL_SECONDS: Final = 10.0
 _EXIT_TRIES_SECONDS: Final = 60.0
 _RESERVE_BYTES: Final = 32 * 1024
 _NOT_FOUND: Final = 127
-_NOT_STARTABLE: Final = 126
 
 
 class Stage(Enum):
@@ -104,7 +104,7 @@ class Supervisor:
             child = self._spawn(entrance)
         except OSError as problem:
             self._log.note(f"[landloom] cannot start {self._spec.argv[0]}: {problem.strerror}")
-            return _NOT_FOUND if isinstance(problem, FileNotFoundError) else _NOT_STARTABLE
+            return _NOT_FOUND if isinstance(problem, FileNotFoundError) else NOT_STARTABLE
         finally:
             os.close(entrance)
         self._record(child.pid, started_at)
@@ -122,13 +122,17 @@ class Supervisor:
         work = self._directory / folder.WORK
         work.mkdir(mode=0o700, exist_ok=True)
         parent = os.getpid()
+        if self._spec.seat is not None:
+            # Else /dev/stdout could not be opened by the name.
+            os.fchown(entrance, self._spec.seat.uid, self._spec.seat.uid)
 
         def prepare() -> None:
-            processes.end_with_parent(parent)
             processes.offer_to_oom_killer()
             if self._group is not None:
                 self._group.join()
-            _confine(self._spec)
+            confine(self._spec, work)
+            # The kernel forgets it when the process becomes another user.
+            processes.end_with_parent(parent)
 
         return subprocess.Popen(  # noqa: S603 - running what the spec says is this program's purpose
             self._spec.argv,
@@ -302,26 +306,6 @@ def _memory_group(directory: Path, spec: Spec) -> MemoryGroup | None:
         return None
     parent = Path(spec.cgroup) if spec.cgroup else None
     return MemoryGroup.make(directory.name, spec.memory_limit, parent)
-
-
-def _confine(spec: Spec) -> None:
-    """Keep the calling process, the child before its program, to its cores, rank and files."""
-    if spec.niceness:
-        os.nice(spec.niceness)
-    if spec.cores and hasattr(os, "sched_setaffinity"):
-        with suppress(OSError):
-            os.sched_setaffinity(0, spec.cores)
-    if spec.documents is None:
-        return
-    try:
-        mounts.show_files(Path(spec.documents))
-    except OSError as problem:
-        # Into the log, whose pipe standard output is by now.
-        os.write(
-            1,
-            f"[landloom] {mounts.PLACE} cannot be this run's own here ({problem.strerror}); its"
-            f" files lie in {spec.documents}, which {folder.DOCUMENTS} names\n".encode(),
-        )
 
 
 def _keep_trying(directory: Path, record: ExitRecord) -> None:

@@ -15,6 +15,7 @@ from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
 from landloom.server.hints import endpoints as hint_routes
 from landloom.server.launchers.choice import choose_launchers
+from landloom.server.launchers.isolation import Isolation
 from landloom.server.metrics import endpoints as metric_routes
 from landloom.server.problems import ErrorBody
 from landloom.server.runs import endpoints as run_routes
@@ -53,6 +54,7 @@ def create_app(
     object_store: ObjectStoreAdmin,
     *,
     objects: ObjectReader | None = None,
+    isolation: Isolation | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -62,11 +64,12 @@ def create_app(
         settings: What the operator decided.
         object_store: Gives users their keys to the managed storage.
         objects: Fetches scripts; from the store itself by default.
+        isolation: How users' workloads are kept apart; None is not at all.
     """
     services = make_services(
         settings,
         object_store,
-        choose_launchers(settings),
+        choose_launchers(settings, isolation),
         objects,
     )
     app = FastAPI(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from landloom.server.accounts.admission import Admission
 from landloom.server.accounts.keys import Keys
 from landloom.server.accounts.organizations import Organizations
 from landloom.server.accounts.people import People
@@ -59,6 +60,9 @@ def make_services(
     objects: ObjectReader | None = None,
 ) -> Services:
     """Put the parts together; nothing is started yet. `objects` fetches scripts."""
+    admission = Admission.of(
+        settings, isolated=launchers.isolation is not None, scoped=object_store.can_scope
+    )
     database = Database(settings.database)
     logs = FileLogStore()
     keys = Keys(database)
@@ -67,15 +71,15 @@ def make_services(
     sources = Sources(settings, database, object_store, integrations)
     largest = launchers.largest
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
-    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, object_store, slots)
+    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, sources, slots)
     workflow_dispatcher = Dispatcher(workflow_queue, lease_seconds=settings.lease_seconds)
-    workflows = Workflows(settings, database, workflow_dispatcher)
+    workflows = Workflows(settings, database, workflow_dispatcher, sources)
     run_queue = RunQueue(
         settings,
         database,
         launchers.runs,
         logs,
-        Preparation(settings, keys, largest, object_store, objects or door),
+        Preparation(settings, keys, largest, object_store, objects or door, launchers.isolation),
         Capacity.for_runs(launchers.together),
         workflows.cancel_of_run,
     )
@@ -85,8 +89,8 @@ def make_services(
         database=database,
         keys=keys,
         accounts=Accounts(settings, database, keys),
-        people=People(database),
-        organizations=Organizations(database),
+        people=People(database, admission),
+        organizations=Organizations(database, admission),
         runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest),
         workflows=workflows,
         metrics=Metrics(settings, database, largest),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from landloom.errors import SetupProblem
 from landloom.server.kit.sealing import Sealer
 from landloom.server.launchers.environments import LockedEnvironment, locked_environments
 from landloom.server.launchers.runtimes import Runtimes, configured_runtimes
@@ -85,6 +86,14 @@ class Settings(BaseSettings):
     """GPUs that runs may use together; None is all of the machine's."""
     cgroup: Path | None = None
     """Control group in which runs' memory is limited; None tries that of the server itself."""
+    isolation: Literal["auto", "require", "off"] = "auto"
+    """Whether jobs run as operating-system users of their own: where root may, always, or never."""
+    job_uids: Annotated[str, Field(pattern=r"^\d{3,9}-\d{3,9}$")] = "50000-59999"
+    """Numbers of those users, first and last; the first is for trials."""
+    job_reads: tuple[Path, ...] = ()
+    """Further files and folders that isolated jobs need to read."""
+    trust_users: bool = False
+    """Let a second user in where users are not isolated from one another."""
     workflow_slots: Annotated[int, Field(ge=1)] | None = None
     """Raster workflows at a time; None is one for each four cores, at least one."""
     workflow_argv: tuple[str, ...] = ()
@@ -124,6 +133,21 @@ class Settings(BaseSettings):
         """Meet a broken file at the start, not at the first run."""
         _ = self.sizes, self.locked_environments
         return self
+
+    @property
+    def job_uid_range(self) -> tuple[int, int]:
+        """First and last number of operating-system users for jobs.
+
+        Raises:
+            SetupProblem: The range is empty, or would hold root.
+        """
+        first, _, last = self.job_uids.partition("-")
+        if not 0 < int(first) < int(last):
+            raise SetupProblem(
+                f"LANDLOOM_JOB_UIDS={self.job_uids!r} is not a range of users' numbers.",
+                suggestion="Give the first and the last, such as 50000-59999.",
+            )
+        return int(first), int(last)
 
     @property
     def sizes(self) -> Runtimes:

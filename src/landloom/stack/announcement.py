@@ -29,5 +29,7 @@ class Announcement:
     store: str
     """started, adopted or restarted."""
     ca_file: str | None = None
+    isolation: str = ""
+    """Why users are not isolated from one another; empty where they are."""
     exposed: bool = False
     """Whether keys may cross a network unencrypted."""

@@ -17,8 +17,10 @@ from pydantic import SecretStr, ValidationError
 
 from landloom.errors import SetupProblem
 from landloom.server import journal
+from landloom.server.accounts.admission import Admission
 from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
 from landloom.server.app import create_app
+from landloom.server.launchers.isolation import Isolation, find_isolation, require_isolation
 from landloom.server.settings import Settings
 from landloom.server.storage.environment import (
     StorageAccess,
@@ -115,8 +117,15 @@ class _Platform:
         settings = self._settings(tls)
         admin = EmbeddedStoreAdmin(self._store)
         bootstrap = await ensure_admin(settings, admin)
+        isolation = await asyncio.to_thread(find_isolation, settings)
+        require_isolation(settings, isolation)
+        apart = None if isinstance(isolation, str) else isolation
+        _log.info("jobs are isolated by: %s", apart.means if apart else f"nothing, {isolation}")
+        Admission.of(settings, isolated=apart is not None, scoped=admin.can_scope).require_at_start(
+            bootstrap.principals
+        )
         await self._write_connection(settings, bootstrap, admin)
-        server = _Server(self._uvicorn_config(settings, admin, tls))
+        server = _Server(self._uvicorn_config(settings, admin, apart, tls))
         announcement = Announcement(
             api_url=settings.public_url,
             s3_url=settings.s3_endpoint,
@@ -124,6 +133,7 @@ class _Platform:
             connection_file=str(self._instance.connection_file),
             store=outcome,
             ca_file=str(tls.authority) if tls else None,
+            isolation=isolation if isinstance(isolation, str) else "",
             exposed=tls is None and not _is_loopback(self._options.host),
         )
         await self._serve(server, listener, lambda: announce(announcement))
@@ -251,10 +261,14 @@ class _Platform:
         write_connection(self._instance.connection_file, variables)
 
     def _uvicorn_config(
-        self, settings: Settings, admin: EmbeddedStoreAdmin, tls: ServerTls | None
+        self,
+        settings: Settings,
+        admin: EmbeddedStoreAdmin,
+        isolation: Isolation | None,
+        tls: ServerTls | None,
     ) -> uvicorn.Config:
         return uvicorn.Config(
-            create_app(settings, admin),
+            create_app(settings, admin, isolation=isolation),
             log_config=None,
             access_log=False,
             lifespan="on",

@@ -64,7 +64,7 @@ def group(tmp_path):
 
 def can_mount():
     """Tell whether the system gives processes a mount namespace of their own."""
-    code = "from landloom.runner import mounts; mounts._unshare()"
+    code = "from landloom.runner import mounts; mounts.unshare()"
     tried = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     return tried.returncode == 0
 

@@ -22,6 +22,7 @@ from typing import Any
 from landloom.errors import InvalidInput, ModelRejected, ModelUnavailable
 
 LOCK_NAME = "models.json"
+OPERATOR_MODELS = "LANDLOOM_OPERATOR_MODELS"
 
 HASH_BLOCK_BYTES = 1 << 22
 
@@ -68,11 +69,22 @@ class ModelRegistry:
         return {entry["name"]: entry["sha256"] for entry in entries}
 
     def find(self, names: list[str]) -> ModelFile | None:
-        """Return the file registered under the first of `names` that has one.
+        """Return the file registered under the first of `names` that has one, here or there.
+
+        There is the folder that LANDLOOM_OPERATOR_MODELS names: jobs that are kept apart have a
+        models folder of their user's own, and read the operator's.
 
         Raises:
             ModelRejected: The file is no longer the one that was registered.
         """
+        operators = os.environ.get(OPERATOR_MODELS)
+        for folder in (self.folder, *([Path(operators)] if operators else [])):
+            found = ModelRegistry(folder)._find(names)  # noqa: SLF001 - its like
+            if found is not None:
+                return found
+        return None
+
+    def _find(self, names: list[str]) -> ModelFile | None:
         registered = self._state()["registered"]
         for name in names:
             entry = registered.get(model_key(name))
@@ -126,6 +138,8 @@ class ModelRegistry:
         os.close(handle)
         try:
             write(Path(partial))
+            # Jobs that run as users of their own read the operator's models.
+            Path(partial).chmod(0o644)
             Path(partial).replace(target)
         finally:
             Path(partial).unlink(missing_ok=True)

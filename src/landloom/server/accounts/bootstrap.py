@@ -29,6 +29,8 @@ class Bootstrap:
     org_id: str
     user_id: str
     api_key: str = field(repr=False)
+    principals: int = 1
+    """How many the platform has that are not switched off."""
 
 
 async def ensure_admin(
@@ -50,6 +52,8 @@ async def ensure_admin(
         await database.migrate()
         async with database.writing(None) as session:
             user = await _admin(session)
+            await session.flush()
+            principals = await repository.count_active(session)
         key = _known_key(settings) if api_key is None else api_key
         if not await _opens(database, key, user.id):
             async with database.writing(None) as session:
@@ -67,7 +71,7 @@ async def ensure_admin(
     await object_store.ensure_user(
         user.id, bucket=settings.bucket, read_write=storage.writable_prefixes
     )
-    return Bootstrap(user.organization_id, user.id, key)
+    return Bootstrap(user.organization_id, user.id, key, principals)
 
 
 async def _admin(session: AsyncSession) -> User:

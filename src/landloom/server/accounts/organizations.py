@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from landloom.errors import Conflict, InvalidInput, NotFound
 from landloom.server.accounts import repository, schemas, tables
+from landloom.server.accounts.admission import Admission
 from landloom.server.accounts.directory import add_organization, add_principal, ensure_roles
 from landloom.server.accounts.keys import Caller, add_key
 from landloom.server.accounts.rights import ADMIN
@@ -18,8 +19,9 @@ FIRST_KEY = "first key"
 class Organizations:
     """All organizations. Only the platform's own administrators come as far as here."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, admission: Admission) -> None:
         self._database = database
+        self._admission = admission
 
     async def all(self) -> list[schemas.OrganizationSummary]:
         """Return all organizations, oldest first."""
@@ -33,7 +35,9 @@ class Organizations:
 
         Raises:
             InvalidInput: The key would have ended already.
+            Forbidden: There can be but one principal here.
         """
+        self._admission.require()
         if request.expires_at <= now():
             raise InvalidInput("expiresAt lies in the past.", field="expiresAt")
         async with self._database.writing(None) as session:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import Conflict, InvalidInput, NotFound
 from landloom.server.accounts import directory, repository, schemas
+from landloom.server.accounts.admission import Admission
 from landloom.server.accounts.keys import Caller
 from landloom.server.accounts.rights import ADMIN, BUILT_IN, Policy
 from landloom.server.accounts.tables import SERVICE, Role, User
@@ -22,8 +23,9 @@ _LIST: Final = "List them with `landloom users list`."
 class People:
     """Adds, changes and removes principals, and the organization's own roles."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, admission: Admission) -> None:
         self._database = database
+        self._admission = admission
 
     async def members(self, caller: Caller) -> list[schemas.Member]:
         """Return the principals of the caller's organization, oldest first."""
@@ -36,7 +38,9 @@ class People:
         Raises:
             InvalidInput: There is no such role, or a person has no e-mail address.
             Conflict: There is a principal of this e-mail address or service name.
+            Forbidden: There can be but one here.
         """
+        self._admission.require()
         if (request.kind == SERVICE) == (request.email is not None):
             raise InvalidInput(
                 "A person has an e-mail address, and a service has none.", field="email"
@@ -62,7 +66,10 @@ class People:
             NotFound: There is no such principal.
             InvalidInput: There is no such role.
             Conflict: The organization would be left without its administrator.
+            Forbidden: There can be but one here, and it would be switched on again.
         """
+        if request.disabled is False:
+            self._admission.require()
         async with self._database.writing(caller.organization_id) as session:
             row = await _find(session, user_id)
             if request.roles is not None:

@@ -73,6 +73,12 @@ async def organizations(session: AsyncSession) -> Sequence[tuple[Organization, i
     return [(row[0], int(row[1])) for row in (await session.execute(query)).all()]
 
 
+async def count_active(session: AsyncSession) -> int:
+    """Return how many principals the platform has that are not switched off."""
+    query = select(func.count(User.id)).where(User.deleted_at.is_(None), User.disabled_at.is_(None))
+    return int((await session.scalars(query)).one())
+
+
 async def users_by_id(session: AsyncSession, user_ids: Collection[str]) -> Sequence[User]:
     """Return these users, with their roles."""
     return (await session.scalars(select(User).where(User.id.in_(user_ids)))).all()

@@ -26,6 +26,10 @@ class Workload:
     confined: bool = False
     """Whether it is kept to as many cores and GPUs as it has, not only planned with them."""
     gpus: int = 0
+    owner: str = ""
+    """Id of the principal whose it is; its operating-system user is found by it."""
+    reads: tuple[Path, ...] = ()
+    """What it needs to read outside of its folder."""
     documents: Path | None = None
     """Folder whose files it is to see in /opt/wherobots; None where there are none."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from landloom.errors import SetupProblem
 from landloom.server.launchers.base import Launcher
+from landloom.server.launchers.isolation import Isolation
 from landloom.server.launchers.local import LocalLauncher
 from landloom.server.launchers.machine import Machine, this_machine
 from landloom.server.settings import Settings
@@ -24,18 +25,24 @@ class Launchers:
     """What one run can have at most."""
     together: Machine
     """What all runs can have at a time."""
+    isolation: Isolation | None = None
+    """How users' workloads are kept apart; None is not at all."""
 
 
-def choose_launchers(settings: Settings) -> Launchers:
+def choose_launchers(settings: Settings, isolation: Isolation | None = None) -> Launchers:
     """Return what the settings choose.
+
+    Args:
+        settings: What the operator decided.
+        isolation: How users' workloads on this machine are kept apart; None is not at all.
 
     Raises:
         SetupProblem: It is Ray, and Ray is not installed, not named, or not there.
     """
     here = this_machine(cpus=settings.cpus, memory_bytes=settings.memory_bytes, gpus=settings.gpus)
-    local = LocalLauncher(gpus=here.gpus, cgroup=settings.cgroup)
+    local = LocalLauncher(gpus=here.gpus, cgroup=settings.cgroup, isolation=isolation)
     if settings.launcher == "local":
-        return Launchers(local, local, here=here, largest=here, together=here)
+        return Launchers(local, local, here=here, largest=here, together=here, isolation=isolation)
     try:
         # Seconds of import, and an extra, that only clusters need.
         from landloom.server.launchers import ray  # noqa: PLC0415

@@ -150,7 +150,7 @@ async def _prepare(requirements: list[str], python: Path, cache_dir: Path) -> Pa
     own = cache_dir / "environments" / name
     if (own / "bin" / "python").exists():
         return Packages(python=own / "bin" / "python")
-    await asyncio.to_thread(folder.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
         work = Path(temporary)
         pins, reason = await _resolve(requirements, base, python, work)
@@ -203,7 +203,7 @@ async def _compile(
 
 async def _install(pins: list[str], python: Path, work: Path) -> tuple[str, ...]:
     site = work / "site"
-    site.mkdir(mode=0o700)
+    site.mkdir(mode=0o755)
     return await _add(pins, python, work, "--target", str(site)) if pins else ()
 
 

@@ -50,11 +50,13 @@ async def run(
     """
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={**_environment(), **(environment or {})},
+        env={**quiet_environment(), **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
+        # Jobs run as other users, and are to read what is installed for them.
+        umask=0o022,
     )
     try:
         output, _ = await process.communicate()
@@ -103,8 +105,8 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", head).lower() + mark + version
 
 
-def _environment() -> dict[str, str]:
-    """What installers get: building a package runs its code, which must meet no secret of ours."""
+def quiet_environment() -> dict[str, str]:
+    """Return what installers get: a package is built by its own code, which must meet no secret."""
     kept = {
         name: value
         for name, value in os.environ.items()

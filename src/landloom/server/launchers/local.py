@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
 from landloom.runner.processes import Identity
 from landloom.server.launchers.base import Observation, Workload
+from landloom.server.launchers.isolation import Isolation
 from landloom.server.launchers.nursery import Nursery
 from landloom.server.launchers.shares import Shares
 
@@ -50,6 +52,7 @@ class LocalLauncher:
         gpus: int = 0,
         cgroup: Path | None = None,
         niceness: int = DEFAULT_NICENESS,
+        isolation: Isolation | None = None,
     ) -> None:
         """Make a launcher.
 
@@ -59,10 +62,12 @@ class LocalLauncher:
             gpus: How many the machine has.
             cgroup: Control group that is handed to us; None tries the server's own.
             niceness: Of workloads; above 0 they leave the processor to the server when it needs it.
+            isolation: How users' workloads are kept apart; None runs all as the server's user.
         """
         self._grace_seconds = grace_seconds
         self._cgroup = str(cgroup) if cgroup is not None else None
         self._niceness = niceness
+        self._isolation = isolation
         self._cores = Shares(_own_cores())
         self._gpus = Shares(range(gpus))
         inherited = {name: os.environ[name] for name in _RUNNER_VARIABLES if name in os.environ}
@@ -77,8 +82,7 @@ class LocalLauncher:
         directory = workload.directory
         if await asyncio.to_thread(_was_started, directory):
             return
-        spec = self._spec(workload)
-        pid = await asyncio.to_thread(self._spawn, directory, spec)
+        pid = await asyncio.to_thread(self._spawn, directory, self._spec(workload), workload)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and not _was_started(directory):
             # Looked at in this order: one that is gone has left whatever it had to leave.
@@ -108,8 +112,12 @@ class LocalLauncher:
         """Kill whatever a lost workload left behind; one whose runner lives is not touched."""
         await asyncio.to_thread(_sweep, directory)
 
-    def _spawn(self, directory: Path, spec: folder.Spec) -> int:
+    def _spawn(self, directory: Path, spec: folder.Spec, workload: Workload) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._isolation is not None:
+            seat = self._isolation.seat(workload.owner, directory, workload.reads)
+            own = self._isolation.environment(seat, directory)
+            spec = replace(spec, seat=seat, env={**spec.env, **own})
         folder.write_spec(directory, spec)
         return self._nursery.start(directory)
 

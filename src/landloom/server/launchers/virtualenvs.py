@@ -34,7 +34,7 @@ async def make_environment(
     interpreter = folder / "bin" / "python"
     if interpreter.exists():
         return interpreter, ()
-    await asyncio.to_thread(folder.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
         place = Path(temporary) / "environment"
         # Relocatable: it is moved to its own name when it is whole.

@@ -17,6 +17,9 @@ from landloom.server.storage.layout import SCHEME, split_uri
 type Fetch = Callable[[str, str, Path], Awaitable[None]]
 """Writes the object (bucket, key) to a file."""
 
+type Copy = Callable[[Path, Path], object]
+"""Copies a file of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class BroughtFiles:
@@ -35,7 +38,15 @@ class BroughtFiles:
 class Files:
     """Brings the files of one run."""
 
-    def __init__(self, fetch: Fetch, directory: Path, *, wheels: Path, forbidden: Path) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        directory: Path,
+        *,
+        wheels: Path,
+        forbidden: Path,
+        copy: Copy = shutil.copyfile,
+    ) -> None:
         """Make one.
 
         Args:
@@ -43,11 +54,13 @@ class Files:
             directory: The run's own folder.
             wheels: Where wheels are kept by what is in them.
             forbidden: The platform's folder, in which no path of a run may lie.
+            copy: Copies what lies on this machine, as far as the run's owner may read it.
         """
         self._fetch = fetch
         self._directory = directory
         self._wheels = wheels
         self._forbidden = forbidden
+        self._copy = copy
 
     async def bring(self, dependencies: Sequence[FileDependency]) -> BroughtFiles:
         """Fetch and check all of them.
@@ -111,7 +124,7 @@ class Files:
                 suggestion="Upload the file and name it by its URI.",
             )
         try:
-            await asyncio.to_thread(shutil.copyfile, resolved, destination)
+            await asyncio.to_thread(self._copy, resolved, destination)
         except OSError as problem:
             raise DependencyProblem(
                 f"The file {path} cannot be read: {problem.strerror}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -18,9 +19,10 @@ from landloom.server.launchers.environments import (
     ensure_environment,
     find_version,
 )
+from landloom.server.launchers.isolation import Isolation
 from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.runtimes import Allotment, clamp, millicores
-from landloom.server.runs.files import BroughtFiles, Files
+from landloom.server.runs.files import BroughtFiles, Copy, Files
 from landloom.server.runs.schemas import (
     FileDependency,
     PyPiDependency,
@@ -29,12 +31,12 @@ from landloom.server.runs.schemas import (
 )
 from landloom.server.runs.spark import spark_environment
 from landloom.server.settings import Settings
-from landloom.server.storage.admin import Credentials, ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
-from landloom.server.storage.layout import UserStorage, split_uri
+from landloom.server.storage.layout import split_uri
 from landloom.server.storage.objects import ObjectReader
 from landloom.server.storage.patience import patiently
-from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.places import INTEGRATION, Source
+from landloom.server.storage.sources import Sources, holding
 
 _SOURCE: Final = "script"
 _KEY_MARGIN: Final = timedelta(minutes=10)
@@ -63,14 +65,16 @@ class Preparation:
         settings: Settings,
         keys: Keys,
         machine: Machine,
-        object_store: ObjectStoreAdmin,
+        sources: Sources,
         objects: ObjectReader,
+        isolation: Isolation | None = None,
     ) -> None:
         self._settings = settings
         self._keys = keys
         self._machine = machine
-        self._object_store = object_store
+        self._sources = sources
         self._objects = objects
+        self._isolation = isolation
         self._children = ChildEnvironment(settings)
         self.millicores = millicores(settings.sizes, machine)
         """What a run of each runtime holds, in thousandths of a core."""
@@ -103,17 +107,14 @@ class Preparation:
         """
         payload = run.payload
         source = _python_source(payload)
-        storage = UserStorage(self._settings.bucket, run.organization_id, run.user_id)
-        credentials = await self._credentials(storage)
-        access = self._access(credentials)
+        sources = await patiently(lambda: self._sources.of(run))
         script = _script_path(directory, source.uri)
         await self._fetch(access, *_bucket_and_key(source.uri), script)
-        files = await self._bring_files(payload, access, directory)
+        files = await self._bring_files(run, access, directory)
         python, overlays, lines = await self._install(run, files)
         size = self.allot(payload.runtime).runtime
         environment = self._children.for_run(
-            storage,
-            credentials,
+            sources,
             directory / "profile",
             api_key=await self._make_key(run),
             run_id=run.id,
@@ -127,6 +128,7 @@ class Preparation:
             python=python,
             executors=size.spark_executors,
         )
+            buckets=[each for each in sources if each.kind == INTEGRATION],
         workload = Workload(
             id=run.id,
             directory=directory,
@@ -139,44 +141,42 @@ class Preparation:
             confined=True,
             gpus=size.gpus,
             documents=files.documents,
+            owner=run.user_id,
+            reads=(python.parents[1], *overlays),
         )
         return workload, lines
 
-    async def _credentials(self, storage: UserStorage) -> Credentials:
-        return await patiently(
-            lambda: self._object_store.ensure_user(
-                storage.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
-            )
-        )
-
-    def _access(self, credentials: Credentials) -> StoreAccess:
-        return StoreAccess(
-            endpoint_url=self._settings.s3_endpoint,
-            region=self._settings.s3_region,
-            credentials=credentials,
-            addressing=self._settings.s3_addressing,
-        )
-
-    async def _fetch(self, access: StoreAccess, bucket: str, key: str, destination: Path) -> None:
-        """Fetch an object with the owner's keys."""
+    async def _fetch(
+        self, sources: Sequence[Source], bucket: str, key: str, destination: Path
+    ) -> None:
+        """Fetch an object from wherever its owner may reach, with the keys that are for there."""
+        access = holding(sources, bucket, key).access
         await patiently(lambda: self._objects.download(access, bucket, key, destination))
 
     async def _bring_files(
-        self, payload: RunPayload, access: StoreAccess, directory: Path
+        self, run: RunWork, access: StoreAccess, directory: Path
     ) -> BroughtFiles:
         async def fetch(bucket: str, key: str, destination: Path) -> None:
-            await self._fetch(access, bucket, key, destination)
+            await self._fetch(sources, bucket, key, destination)
 
         files = Files(
             fetch,
             directory,
             wheels=self._settings.cache_dir / "wheels",
             forbidden=self._settings.data_dir,
+            copy=self._copier(run),
         )
-        dependencies = payload.environment.dependencies
+        dependencies = run.payload.environment.dependencies
         return await files.bring(
             [each for each in dependencies if isinstance(each, FileDependency)]
         )
+
+    def _copier(self, run: RunWork) -> Copy:
+        """Return what copies a file of this machine: what the run itself might read."""
+        isolation = self._isolation
+        if isolation is None:
+            return shutil.copyfile
+        return lambda source, target: isolation.copy(run.user_id, source, target)
 
     async def _install(
         self, run: RunWork, files: BroughtFiles

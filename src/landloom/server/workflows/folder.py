@@ -1,19 +1,23 @@
 """What server and raster worker tell each other by files in the workflow's folder.
 
-`request.json` goes in; `progress.jsonl` grows; `result.json` is published whole at the end.
+`request.json` goes in; in the worker's own folder `progress.jsonl` grows and `result.json` is
+published whole at the end. Whoever owns that folder may put anything in it: links and pipes are not
+followed, and what belongs to somebody else is not read.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from pydantic import ValidationError
 
+from landloom.runner.folder import WORK
 from landloom.wire.enums import WorkflowStatus
 from landloom.wire.model import WireModel
 from landloom.wire.progress import ProgressEvent
@@ -23,6 +27,7 @@ REQUEST: Final = "request.json"
 PROGRESS: Final = "progress.jsonl"
 RESULT: Final = "result.json"
 _TAIL_BYTES: Final = 64 * 1024
+_LONGEST_RESULT_BYTES: Final = 64 << 20
 
 
 class Outcome(WireModel):
@@ -49,7 +54,8 @@ def write_request(directory: Path, *, workflow_id: str, output_uri: str, request
 def read_outcome(directory: Path) -> Outcome | None:
     """Return what the worker said at its end, or None where it said nothing that makes sense."""
     try:
-        outcome = Outcome.model_validate_json((directory / RESULT).read_bytes())
+        with _open(directory, RESULT) as file:
+            outcome = Outcome.model_validate_json(file.read(_LONGEST_RESULT_BYTES))
     except (OSError, ValidationError):
         return None
     return outcome if outcome.status.final else None
@@ -58,7 +64,7 @@ def read_outcome(directory: Path) -> Outcome | None:
 def last_progress(directory: Path) -> ProgressEvent | None:
     """Return the newest event."""
     try:
-        with (directory / PROGRESS).open("rb") as file:
+        with _open(directory, PROGRESS) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             lines = file.read().split(b"\n")[:-1]
@@ -79,7 +85,7 @@ class ProgressReader:
     def read(self) -> list[ProgressEvent]:
         """Return the events that came since the last call; a line counts once it is whole."""
         try:
-            with (self.directory / PROGRESS).open("rb") as file:
+            with _open(self.directory, PROGRESS) as file:
                 file.seek(self._offset)
                 block = file.read()
         except OSError:
@@ -94,6 +100,25 @@ class ProgressReader:
             if event is not None and event.seq > self.after:
                 self.after = event.seq
                 yield event
+
+
+def _open(directory: Path, name: str) -> BinaryIO:
+    """Open a file of the worker's.
+
+    Raises:
+        OSError: It is not there, is no file, or is not the worker's.
+    """
+    work = directory / WORK
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(work / name, flags)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != work.stat().st_uid:
+            raise PermissionError(f"{work / name} is no file of the worker's")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _event(line: bytes) -> ProgressEvent | None:

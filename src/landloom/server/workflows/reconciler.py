@@ -22,10 +22,9 @@ from landloom.server.kit.clock import now
 from landloom.server.launchers.base import Launcher, Observation, Workload
 from landloom.server.launchers.capacity import Capacity, Demand
 from landloom.server.settings import Settings
-from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.child import ChildEnvironment
-from landloom.server.storage.layout import UserStorage
 from landloom.server.storage.patience import patiently
+from landloom.server.storage.sources import Sources
 from landloom.server.workflows.folder import Outcome, read_outcome, write_request
 from landloom.server.workflows.tables import Workflow
 from landloom.wire.enums import WorkflowStatus
@@ -64,14 +63,14 @@ class WorkflowQueue(LeasedRows[Workflow]):
         settings: Settings,
         database: Database,
         launcher: Launcher,
-        object_store: ObjectStoreAdmin,
+        sources: Sources,
         capacity: Capacity,
     ) -> None:
         leases = Leases(Workflow, owner=settings.instance, seconds=settings.lease_seconds)
         super().__init__(database, leases)
         self._settings = settings
         self._launcher = launcher
-        self._object_store = object_store
+        self._sources = sources
         self._capacity = capacity
         self._children = ChildEnvironment(settings)
 
@@ -129,12 +128,7 @@ class WorkflowQueue(LeasedRows[Workflow]):
         return True
 
     async def _prepare(self, work: WorkflowWork, directory: Path) -> Workload:
-        storage = UserStorage(self._settings.bucket, work.organization_id, work.user_id)
-        credentials = await patiently(
-            lambda: self._object_store.ensure_user(
-                work.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
-            )
-        )
+        sources = await patiently(lambda: self._sources.of(work))
         request = await asyncio.to_thread(
             write_request,
             directory,
@@ -147,10 +141,11 @@ class WorkflowQueue(LeasedRows[Workflow]):
             id=work.id,
             directory=directory,
             argv=(*command, str(request)),
-            env=self._children.for_workflow(storage, credentials, directory / "profile"),
+            env=self._children.for_workflow(sources, directory / "profile"),
             timeout_seconds=self._settings.workflow_timeout_seconds,
             cpus=0,
             memory_bytes=0,
+            owner=work.user_id,
         )
 
     async def _follow(self, lease: Lease, directory: Path, cancelled: asyncio.Event) -> None:
