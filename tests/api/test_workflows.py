@@ -114,9 +114,10 @@ class TestOutcomes:
         assert "about to crash" in done["error"]["message"]
 
     def test_a_bucket_is_respected(self, api: Platform) -> None:
-        made = submit(api, request() | {"bucket": "s3://mine/out"})
+        folder = f"{api.storage.shared_path}out"
+        made = submit(api, request() | {"bucket": folder})
         done = finished(api, made["id"])
-        assert done["result"]["index_uri"] == f"s3://mine/out/{made['id']}/index.parquet"
+        assert done["result"]["index_uri"] == f"{folder}/{made['id']}/index.parquet"
 
     @pytest.mark.parametrize(
         ("change", "field"),
@@ -125,6 +126,8 @@ class TestOutcomes:
             ({"datasets": []}, "datasets"),
             ({"end": "2022-01-01"}, None),
             ({"bucket": "elsewhere"}, "bucket"),
+            ({"bucket": "s3://unknown/out"}, "bucket"),
+            ({"bucket": "s3://landloom/another/data/shared"}, "bucket"),
         ],
     )
     def test_a_wrong_request_is_refused(

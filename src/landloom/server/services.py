@@ -79,7 +79,7 @@ def make_services(
         database,
         launchers.runs,
         logs,
-        Preparation(settings, keys, largest, object_store, objects or door, launchers.isolation),
+        Preparation(settings, keys, largest, sources, objects or door, launchers.isolation),
         Capacity.for_runs(launchers.together),
         workflows.cancel_of_run,
     )
@@ -91,7 +91,9 @@ def make_services(
         accounts=Accounts(settings, database, keys),
         people=People(database, admission),
         organizations=Organizations(database, admission),
-        runs=Runs(settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest),
+        runs=Runs(
+            settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest, sources
+        ),
         workflows=workflows,
         metrics=Metrics(settings, database, largest),
         meters=Meters(),

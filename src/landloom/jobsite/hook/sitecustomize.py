@@ -1,7 +1,7 @@
-"""Start-up hook of a job's interpreter: adapt `wkls` once it is imported, then step aside.
+"""Start-up hook of a job's interpreter: adapt a module once it is imported, then step aside.
 
 Python imports this by name from the one folder that the platform puts on a job's PYTHONPATH. A
-script that never imports `wkls` pays about a millisecond, so nothing is imported here that Python
+script that imports none of them pays about a millisecond, so nothing is imported here that Python
 has not loaded by itself. Another `sitecustomize` further down the path, which this one hides, is
 run as if this one were not here.
 """
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-_ADAPTED = "wkls"
+_ADAPTED = {"wkls": "places", "botocore.configprovider": "profiles"}
+"""Modules, and which file beside this folder adapts each."""
 
 
 class _Adapter:
-    """A finder that lets others find `wkls` and adds the adapter to its loading."""
+    """A finder that lets others find a module and adds its adapter to the loading."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return None for every module but `wkls`, so that the usual finders go on."""
-        if name != _ADAPTED:
+        """Return None for every module but those, so that the usual finders go on."""
+        if name not in _ADAPTED:
             return None
         spec = _find(name, path, target)
         if spec is not None and spec.loader is not None:
-            _adapt_after(spec.loader)
+            _adapt_after(spec.loader, _ADAPTED[name])
         return spec
 
 
@@ -44,13 +45,14 @@ def _find(name: str, path: Any, target: Any = None) -> ModuleSpec | None:
     return None
 
 
-def _adapt_after(loader: Any) -> None:
+def _adapt_after(loader: Any, adapter: str) -> None:
     execute = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
         # Beside this folder, not by name: the job's interpreter may have no `landloom`.
-        _load("_landloom_places", f"{_folder_of(_folder_of(__file__))}/places.py").adapt(module)
+        path = f"{_folder_of(_folder_of(__file__))}/{adapter}.py"
+        _load(f"_landloom_{adapter}", path).adapt(module)
 
     loader.exec_module = exec_module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -109,8 +110,8 @@ class Preparation:
         source = _python_source(payload)
         sources = await patiently(lambda: self._sources.of(run))
         script = _script_path(directory, source.uri)
-        await self._fetch(access, *_bucket_and_key(source.uri), script)
-        files = await self._bring_files(run, access, directory)
+        await self._fetch(sources, *_bucket_and_key(source.uri), script)
+        files = await self._bring_files(run, sources, directory)
         python, overlays, lines = await self._install(run, files)
         size = self.allot(payload.runtime).runtime
         environment = self._children.for_run(
@@ -127,8 +128,8 @@ class Preparation:
             jars=files.jars,
             python=python,
             executors=size.spark_executors,
-        )
             buckets=[each for each in sources if each.kind == INTEGRATION],
+        )
         workload = Workload(
             id=run.id,
             directory=directory,
@@ -154,7 +155,7 @@ class Preparation:
         await patiently(lambda: self._objects.download(access, bucket, key, destination))
 
     async def _bring_files(
-        self, run: RunWork, access: StoreAccess, directory: Path
+        self, run: RunWork, sources: Sequence[Source], directory: Path
     ) -> BroughtFiles:
         async def fetch(bucket: str, key: str, destination: Path) -> None:
             await self._fetch(sources, bucket, key, destination)

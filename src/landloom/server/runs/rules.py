@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from landloom.errors import InvalidInput
+from landloom.errors import BadRequest, Forbidden, InvalidInput
 from landloom.server.accounts.keys import Caller
 from landloom.server.accounts.tables import Organization
 from landloom.server.offers import Offers
 from landloom.server.runs.schemas import CreateRunPayload, RunPayload
 from landloom.server.settings import Settings
-from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.layout import UserStorage, split_uri
+from landloom.server.storage.sources import Sources
 
 
 class Rules:
     """The operator's settings, applied to requests."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Sources) -> None:
         self._settings = settings
+        self._sources = sources
         self._offers = Offers(settings)
 
     def payload(
@@ -50,17 +52,23 @@ class Rules:
         self._offers.version(payload.version)
         return payload
 
-    def check_source(self, payload: RunPayload, caller: Caller) -> None:
+    async def check_source(self, request: CreateRunPayload, caller: Caller) -> None:
         """Check that the script or JAR lies where the caller's organization keeps its files.
 
         Raises:
             InvalidInput: It lies elsewhere.
         """
-        source = payload.run_python or payload.run_jar
+        source = request.run_python or request.run_jar
         storage = UserStorage(self._settings.bucket, caller.organization_id, caller.user_id)
-        if source is not None and not storage.contains(source.uri):
+        place = split_uri(source.uri) if source is not None else None
+        if source is None or place is None or storage.contains(source.uri):
+            return
+        try:
+            await self._sources.find(caller, *place)
+        except (BadRequest, Forbidden) as problem:
             raise InvalidInput(
                 f"{source.uri} does not lie in the organization's storage.",
-                suggestion=f"Upload it under {storage.user_path}",
-                field="runPython.uri" if payload.run_python else "runJar.uri",
-            )
+                suggestion=f"Upload it under {storage.user_path}"
+                " or register its place as a storage integration.",
+                field="runPython.uri" if request.run_python else "runJar.uri",
+            ) from problem

@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from landloom.errors import InvalidInput
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.places import Source
+
+_S3A: Final = "spark.hadoop.fs.s3a.bucket"
+_PROVIDERS: Final = {
+    "none": "AnonymousAWSCredentialsProvider",
+    "lasting": "SimpleAWSCredentialsProvider",
+    "session": "TemporaryAWSCredentialsProvider",
+}
+"""Classes of hadoop-aws 3.4, by what there is to sign with."""
 
 
 def spark_environment(
-    folder: Path, *, configs: Mapping[str, str], jars: Sequence[Path], python: Path, executors: int
+    folder: Path,
+    *,
+    configs: Mapping[str, str],
+    jars: Sequence[Path],
+    python: Path,
+    executors: int,
+    buckets: Sequence[Source] = (),
 ) -> dict[str, str]:
     """Write the defaults into `folder`; return the variables that name them.
 
@@ -23,13 +40,15 @@ def spark_environment(
         jars: For the class path of driver and executors.
         python: The run's interpreter, which may have pyspark.
         executors: How many the runtime stands for.
+        buckets: Places in other stores, whose buckets get endpoints and keys of their own.
 
     Raises:
         InvalidInput: A setting would break the file.
     """
-    if not configs and not jars:
+    if not configs and not jars and not buckets:
         return {}
-    values = {"spark.executor.instances": str(executors)} if executors else {}
+    values = _of_buckets(buckets)
+    values |= {"spark.executor.instances": str(executors)} if executors else {}
     if jars:
         own = sorted(python.parents[1].glob("lib/python*/site-packages/pyspark/jars"))
         path = ":".join([*(f"{each}/*" for each in own), *map(str, jars)])
@@ -50,5 +69,33 @@ def spark_environment(
             )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"{name} {value}\n" for name, value in values.items()]
-    (folder / "spark-defaults.conf").write_text("".join(lines))
+    defaults = folder / "spark-defaults.conf"
+    defaults.touch(mode=0o600)
+    defaults.write_text("".join(lines))
     return {"SPARK_CONF_DIR": str(folder), "PYSPARK_PYTHON": str(python)}
+
+
+def _of_buckets(sources: Sequence[Source]) -> dict[str, str]:
+    """Return S3A's settings by bucket; of two places in one bucket it can know the first alone."""
+    values: dict[str, str] = {}
+    for source in reversed(sources):
+        access, keys = source.access, source.access.credentials
+        own = {
+            "endpoint": access.endpoint_url,
+            "endpoint.region": access.region,
+            "path.style.access": str(access.addressing == "path").lower(),
+            "connection.ssl.enabled": str(access.endpoint_url.startswith("https:")).lower(),
+            "aws.credentials.provider": f"org.apache.hadoop.fs.s3a.{_PROVIDERS[_kind(keys)]}",
+        }
+        if keys is not None:
+            own |= {"access.key": keys.access_key, "secret.key": keys.secret_key}
+        if keys is not None and keys.session_token:
+            own |= {"session.token": keys.session_token}
+        values |= {f"{_S3A}.{source.bucket}.{name}": value for name, value in own.items()}
+    return values
+
+
+def _kind(keys: Credentials | None) -> str:
+    if keys is None:
+        return "none"
+    return "session" if keys.session_token else "lasting"

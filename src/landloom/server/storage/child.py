@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landloom.server.settings import Settings
-from landloom.server.storage.admin import Credentials
 from landloom.server.storage.environment import (
     StorageAccess,
     job_environment,
     storage_environment,
 )
-from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.places import Source
 
 
 class ChildEnvironment:
@@ -24,8 +23,7 @@ class ChildEnvironment:
 
     def for_run(
         self,
-        storage: UserStorage,
-        credentials: Credentials,
+        sources: Sequence[Source],
         profile_dir: Path,
         *,
         api_key: str,
@@ -33,9 +31,18 @@ class ChildEnvironment:
         python: Path,
         overlays: Sequence[Path],
     ) -> dict[str, str]:
-        """Return the environment of a run's script; write the profile it names."""
+        """Return the environment of a run's script; write the profiles it names.
+
+        Args:
+            sources: What its owner may reach, the managed storage first.
+            profile_dir: Where the profiles go.
+            api_key: The run's own.
+            run_id: The run.
+            python: Its interpreter.
+            overlays: Folders of packages of its own.
+        """
         return job_environment(
-            storage_environment(self._access(storage, credentials), profile_dir),
+            storage_environment(self._access(sources), profile_dir),
             api_key=api_key,
             landloom_url=self._settings.public_url,
             run_id=run_id,
@@ -45,12 +52,10 @@ class ChildEnvironment:
             server_environment=self._inherited(),
         )
 
-    def for_workflow(
-        self, storage: UserStorage, credentials: Credentials, profile_dir: Path
-    ) -> dict[str, str]:
+    def for_workflow(self, sources: Sequence[Source], profile_dir: Path) -> dict[str, str]:
         """Return the environment of a raster worker: no key, for it calls no API."""
         environment = job_environment(
-            storage_environment(self._access(storage, credentials), profile_dir),
+            storage_environment(self._access(sources), profile_dir),
             api_key="",
             landloom_url=self._settings.public_url,
             ca_bundle=self._settings.ca_bundle,
@@ -60,16 +65,22 @@ class ChildEnvironment:
         del environment["WHEROBOTS_API_KEY"], environment["LANDLOOM_URL"]
         return environment
 
-    def _access(self, storage: UserStorage, credentials: Credentials) -> StorageAccess:
+    def _access(self, sources: Sequence[Source]) -> StorageAccess:
+        managed, *integrations = sources
+        storage, keys = managed.storage, managed.access.credentials
+        if storage is None or keys is None:
+            raise AssertionError("the managed storage comes first, with keys")
         return StorageAccess(
-            endpoint_url=self._settings.s3_endpoint,
-            region=self._settings.s3_region,
-            access_key=credentials.access_key,
-            secret_key=credentials.secret_key,
+            endpoint_url=managed.access.endpoint_url,
+            region=managed.access.region,
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
             bucket=storage.bucket,
             user_path=storage.user_path,
             shared_path=storage.shared_path,
             warehouse_path=storage.warehouse_path,
+            addressing=managed.access.addressing,
+            integrations=integrations,
         )
 
     def _inherited(self) -> dict[str, str]:

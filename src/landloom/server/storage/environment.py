@@ -3,13 +3,13 @@
 Every library reads another variable, so all of them are set: AWS_ENDPOINT_URL[_S3] for botocore,
 pyarrow URIs and polars; AWS_ALLOW_HTTP and AWS_VIRTUAL_HOSTED_STYLE_REQUEST for obstore;
 AWS_S3_ENDPOINT (without a scheme), AWS_HTTPS and AWS_VIRTUAL_HOSTING for GDAL; a profile `default`
-for s3fs. A bare `pyarrow.fs.S3FileSystem()` reads none of them.
+for s3fs. A bare `pyarrow.fs.S3FileSystem()` reads none of them. Storage integrations come as
+further profiles; see `profiles`.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from landloom import jobsite
 from landloom.errors import InvalidInput
-
-PROFILE: Final = "default"
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.places import Addressing, Source, StoreAccess
+from landloom.server.storage.profiles import write_profiles
 
 _INHERITED: Final = (
     "HOME",
@@ -71,6 +72,9 @@ class StorageAccess:
     """`s3://bucket/prefix/` of the user; becomes USER_S3_PATH."""
     shared_path: str
     warehouse_path: str
+    addressing: Addressing = "path"
+    integrations: Sequence[Source] = ()
+    """Further places, each with keys of its own."""
 
 
 def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, str]:
@@ -82,16 +86,15 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
     endpoint = urlsplit(access.endpoint_url)
     if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
         raise InvalidInput(f"The store's endpoint {access.endpoint_url!r} is not an http(s) URL.")
-    config, credentials = _write_profile(access, profile_dir)
+    keys = Credentials(access.access_key, access.secret_key)
+    managed = StoreAccess(access.endpoint_url, access.region, keys, access.addressing)
     secure = endpoint.scheme == "https"
     return {
         "USER_S3_PATH": _folder(access.user_path),
         "USER_S3_SHARED_PATH": _folder(access.shared_path),
         "USER_WAREHOUSE_PATH": _folder(access.warehouse_path),
         "LANDLOOM_MANAGED_BUCKETS": access.bucket,
-        "AWS_PROFILE": PROFILE,
-        "AWS_CONFIG_FILE": str(config),
-        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        **write_profiles(managed, access.integrations, profile_dir),
         "AWS_ACCESS_KEY_ID": access.access_key,
         "AWS_SECRET_ACCESS_KEY": access.secret_key,
         "AWS_REGION": access.region,
@@ -152,39 +155,6 @@ def job_environment(
     if run_id is not None:
         environment["LANDLOOM_RUN_ID"] = run_id
     return environment
-
-
-def _write_profile(access: StorageAccess, profile_dir: Path) -> tuple[Path, Path]:
-    values = (access.endpoint_url, access.region, access.access_key, access.secret_key)
-    if any(ord(character) < ord(" ") for value in values for character in value):
-        raise InvalidInput("A control character in the store's keys or names breaks its profile.")
-    profile_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = profile_dir / "aws-config"
-    credentials = profile_dir / "aws-credentials"
-    _write_private(
-        config,
-        f"[{PROFILE}]\n"
-        f"region = {access.region}\n"
-        f"endpoint_url = {access.endpoint_url}\n"
-        "s3 =\n"
-        "    addressing_style = path\n",
-    )
-    _write_private(
-        credentials,
-        f"[{PROFILE}]\n"
-        f"aws_access_key_id = {access.access_key}\n"
-        f"aws_secret_access_key = {access.secret_key}\n",
-    )
-    return config.absolute(), credentials.absolute()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, at once: a running job may be reading the old one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def _folder(uri: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import Conflict, InvalidInput, NotFound
+from landloom.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
 from landloom.runner.folder import EXIT
 from landloom.server.accounts.keys import Caller
 from landloom.server.db.session import Database
@@ -21,7 +21,8 @@ from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.problems import InvalidFields, describe_field_errors
 from landloom.server.settings import Settings
-from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.layout import SCHEME, UserStorage
+from landloom.server.storage.sources import Sources
 from landloom.server.workflows import repository
 from landloom.server.workflows.folder import ProgressReader, last_progress
 from landloom.server.workflows.tables import Workflow
@@ -39,10 +40,13 @@ _STATUS_EVERY: Final = 6
 class Workflows:
     """Creates, shows, follows and cancels raster workflows."""
 
-    def __init__(self, settings: Settings, database: Database, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, dispatcher: Dispatcher, sources: Sources
+    ) -> None:
         self._settings = settings
         self._database = database
         self._dispatcher = dispatcher
+        self._sources = sources
 
     async def create(
         self, caller: Caller, given: Any, *, idempotency_key: str | None
@@ -130,6 +134,7 @@ class Workflows:
     ) -> Workflow:
         made_at = now()
         workflow_id = new_id()
+        output_uri = await self._output_uri(caller, request, workflow_id)
         async with self._database.writing(caller.organization_id) as session:
             if idempotency_key:
                 earlier = await repository.find_by_idempotency_key(
@@ -153,25 +158,43 @@ class Workflows:
                 status=WorkflowStatus.PENDING,
                 kind=request.kind,
                 request=request.model_dump(mode="json"),
-                output_uri=self._output_uri(caller, request, workflow_id),
+                output_uri=output_uri,
                 message="Waiting for its turn.",
             )
             session.add(row)
             await session.flush()
         return row
 
-    def _output_uri(self, caller: Caller, request: WorkflowRequest, workflow_id: str) -> str:
-        if request.bucket is not None:
-            bucket = request.bucket.rstrip("/")
-            if not bucket.startswith("s3://") or bucket == "s3:":
-                raise InvalidInput(
-                    f"bucket: {request.bucket!r} is not of the form s3://bucket/prefix.",
-                    field="bucket",
-                )
-            # One folder a workflow, or the second one would meet the stores of the first.
-            return f"{bucket}/{workflow_id}/"
-        storage = UserStorage(self._settings.bucket, caller.organization_id, caller.user_id)
-        return storage.workflow_path(workflow_id)
+    async def _output_uri(self, caller: Caller, request: WorkflowRequest, workflow_id: str) -> str:
+        """Return the workflow's own folder: where it was asked for, else in temporary storage.
+
+        One folder a workflow, or the second one would meet the stores of the first.
+        """
+        if request.bucket is None:
+            storage = UserStorage(self._settings.bucket, caller.organization_id, caller.user_id)
+            return storage.workflow_path(workflow_id)
+        folder = request.bucket.rstrip("/")
+        bucket, _, prefix = folder.removeprefix(SCHEME).partition("/")
+        if not folder.startswith(SCHEME) or not bucket:
+            raise InvalidInput(
+                f"bucket: {request.bucket!r} is not of the form s3://bucket/prefix.",
+                field="bucket",
+            )
+        try:
+            source = await self._sources.find(caller, bucket, f"{prefix}/" if prefix else "")
+        except (BadRequest, Forbidden) as problem:
+            raise InvalidInput(
+                f"bucket: {problem.message}", suggestion=problem.suggestion, field="bucket"
+            ) from problem
+        if source.protection(f"{prefix}/{workflow_id}/".lstrip("/")).upload:
+            raise InvalidInput(
+                f"bucket: nothing may be written to {request.bucket}.",
+                suggestion=f"Name a folder under {source.path}"
+                if source.storage
+                else "Register it with accessType READ_WRITE.",
+                field="bucket",
+            )
+        return f"{folder}/{workflow_id}/"
 
     async def _before(self, session: AsyncSession, row: Workflow) -> int | None:
         if row.status != WorkflowStatus.PENDING:

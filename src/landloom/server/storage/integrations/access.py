@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _SPENT: Final = 0.5
 """Part of a session's life after which a new one is made, so that what it is handed to can work."""
 _NO_KEYS: Final = Credentials("refused", "refused")
 """For an integration whose keys cannot be had: the store refuses them, as it should."""
+_AGAIN_SECONDS: Final = 30.0
+"""How long an integration without keys is taken for one: asking costs every request a while."""
 _SECONDS: Final = 10.0
 
 _log = structlog.get_logger("landloom.storage")
@@ -44,6 +47,8 @@ class IntegrationAccess:
         self._sealer = sealer
         self._platform = platform
         self._sessions: dict[tuple[str, str], tuple[Credentials, float]] = {}
+        self._failed: dict[str, float] = {}
+        """Until when each integration that failed is not tried again."""
         self._lock = threading.Lock()
 
     def seal(self, row: StorageIntegration, secret_key: str) -> str:
@@ -71,9 +76,12 @@ class IntegrationAccess:
 
         One integration that is out of order must not take the others away.
         """
+        if time.monotonic() < self._failed.get(row.id, 0.0):
+            return _access(row, _NO_KEYS)
         try:
             return await self.of(row)
         except LandloomError as problem:
+            self._failed[row.id] = time.monotonic() + _AGAIN_SECONDS
             _log.warning("an integration has no keys", integration=row.id, problem=str(problem))
             return _access(row, _NO_KEYS)
 
