@@ -14,6 +14,7 @@ from typing import Any
 
 from landloom.raster.execute.base import AskCancelled
 from landloom.raster.execute.drive import GRACE_SECONDS, Drive, Ticket
+from landloom.raster.execute.hands import enlist
 
 
 class LocalExecutor:
@@ -65,14 +66,24 @@ class LocalExecutor:
 
 
 class _Pool:
-    """Threads; those that do not heed a cancellation are left behind and replaced."""
+    """Threads; those that do not heed a cancellation are left behind and replaced.
+
+    Those that have no task may be lent to those that have one.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._busy = 0
+        self._lock = threading.RLock()  # a future that is done at once says so to its giver
         self._threads = self._fresh()
 
     def submit(self, *call: Any) -> Future[Any]:
-        return self._threads.submit(*call)
+        with self._lock:
+            return self._taken(*call)
+
+    def lend(self, call: Callable[[], None], most: int) -> list[Future[None]]:
+        with self._lock:
+            return [self._taken(call) for _ in range(min(most, self.size - self._busy))]
 
     def replace(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -81,8 +92,21 @@ class _Pool:
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
+    def _taken(self, *call: Any) -> Future[Any]:
+        """Give work to a thread, which counts as busy from now on; the lock is held."""
+        future = self._threads.submit(*call)
+        self._busy += 1
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._busy -= 1
+
     def _fresh(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.size, thread_name_prefix="tile")
+        return ThreadPoolExecutor(
+            self.size, thread_name_prefix="tile", initializer=enlist, initargs=(self,)
+        )
 
 
 class _Threads[T, R]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from landloom.raster.execute.hands import share
 from landloom.raster.grid import Window
 from landloom.raster.mosaic import composite, tables
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
@@ -155,16 +157,23 @@ class Piece:
         longest = max((source.part.shape_yx[1] for source in asked), default=0)
         total = sum(sizes) + longest + SLACK
         pixels = buffer(total * kind.itemsize)[: total * kind.itemsize].view(kind)
-        here, base = [], 0
-        for source, size in zip(asked, sizes, strict=True):
-            out = pixels[base : base + size].reshape(source.part.shape_yx)
+
+        def read(placed: tuple[Source, int]) -> RasterReadError | None:
+            source, base = placed
+            height, width = source.part.shape_yx
             try:
-                source.pixels.read_into(out)
+                source.pixels.read_into(pixels[base : base + height * width].reshape(height, width))
             except RasterReadError as error:
+                return error
+            return None
+
+        placed = list(zip(asked, accumulate(sizes, initial=0), strict=False))
+        here = []
+        for (source, base), error in zip(placed, share(read, placed), strict=True):
+            if error is not None:
                 failed(source.number, source.asset, error)
             else:
                 here.append((source, base))
-            base += size
         return self._stack(here, pixels, origin_yx)
 
     def _stack(
