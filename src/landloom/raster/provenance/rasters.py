@@ -29,9 +29,13 @@ def own_rasters(plan: MosaicPlan) -> str | None:
     own = sorted({href for href in _hrefs(plan) if _may_change(href)})
     if not own:
         return None
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        states = list(pool.map(_state, own))
-    return digest_of([list(pair) for pair in zip(own, states, strict=True)])
+    # A disk answers sooner than threads are there to ask it.
+    states = {href: _state(href) for href in own if objects.local_path(href) is not None}
+    remote = [href for href in own if href not in states]
+    if remote:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            states |= zip(remote, pool.map(_state, remote), strict=True)
+    return digest_of([[href, states[href]] for href in own])
 
 
 def _hrefs(plan: MosaicPlan) -> Iterator[str]:

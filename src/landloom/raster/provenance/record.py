@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from pydantic_core import to_json
+
 from landloom.errors import StoreProblem
 from landloom.raster.provenance.origin import Origin, digest_of
 from landloom.raster.provenance.versions import versions
@@ -138,4 +140,5 @@ def read_scenes(uri: str) -> Scenes | None:
 
 def write_document(uri: str, document: Mapping[str, Any]) -> None:
     """Write a JSON object; it appears at once or not at all."""
-    objects.write_bytes(uri, json.dumps(document, indent=1).encode())
+    # Python's own encoder takes eight times as long where lines are to be indented.
+    objects.write_bytes(uri, to_json(document, indent=1, inf_nan_mode="constants"))

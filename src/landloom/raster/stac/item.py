@@ -6,8 +6,10 @@ and `SCL`; band facts stand in `eo:bands` and `raster:bands` (STAC 1.0) or in `b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin
 
@@ -234,5 +236,12 @@ def _latitude(item: Json, geometry: Any) -> float:
         if epsg and size and transform:
             x, y = Affine(*transform[:6]) @ (size[1] / 2, size[0] / 2)
             code = epsg if ":" in epsg else f"EPSG:{epsg}"
-            return float(Transformer.from_crs(code, "EPSG:4326", always_xy=True).transform(x, y)[1])
+            return float(_to_degrees(code, threading.get_ident()).transform(x, y)[1])
     return float(geometry.centroid.y)
+
+
+@lru_cache(maxsize=256)
+def _to_degrees(code: str, thread: int) -> Transformer:
+    """Return a thread's transformer to longitude and latitude: it takes a millisecond to make."""
+    del thread  # part of the key: a Transformer belongs to one thread
+    return Transformer.from_crs(code, "EPSG:4326", always_xy=True)
