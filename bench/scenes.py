@@ -182,7 +182,9 @@ def _write(path: Path, pixels: NDArray[Any], place: Affine, nodata: int) -> None
 def _item(folder: Path, day: str, side: int, place: Affine) -> dict[str, Any]:
     with rasterio.open(folder / day / "B02.tif") as file:
         bounds = transform_bounds(file.crs, "EPSG:4326", *file.bounds)
-    outline = area(side)
+    # Its four corners, which is what archives tell of a scene.
+    ring = [_to_degrees(*(place @ at)) for at in ((0, 0), (side, 0), (side, side), (0, side))]
+    outline = dict(shapely.geometry.mapping(shapely.Polygon(ring)))
     assets = {
         band: {
             "href": f"{day}/{band}.tif",
