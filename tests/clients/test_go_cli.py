@@ -77,16 +77,37 @@ def test_a_run_is_submitted_followed_and_cancelled(cli: Cli, secured: Secured) -
     assert ended["status"] == "CANCELLED"
 
 
-def test_job_runs(cli: Cli, secured: Secured, tmp_path: Path) -> None:
-    groups = [line.strip() for line in cli("--tree").stdout.splitlines()]
-    if "job-runs" not in groups:
-        pytest.skip("job-runs appears with /files/upload-url and /files/dir, not served here")
+def test_a_local_script_is_uploaded_and_run(cli: Cli, secured: Secured, tmp_path: Path) -> None:
     script = tmp_path / "local.py"
-    script.write_text("for n in range(1500):\n    print(n if n % 10 else '')\n")
+    script.write_text("for n in range(900):\n    print(n if n % 10 else '')\n")
     done = cli("job-runs", "create", str(script), "--name", "cli-job-run", "-r", "micro", "--watch")
     assert done.returncode == 0, done.stderr
     printed = [line for line in done.stdout.splitlines() if line.isdigit()]
-    assert printed == [str(n) for n in range(1500) if n % 10]
+    assert printed == [str(n) for n in range(900) if n % 10]
+    (run,) = answer(cli("api", "runs", "list-job-runs", "--name", "cli-job-run"))["items"]
+    home = secured.platform.connection["USER_S3_PATH"]
+    assert run["payload"]["runPython"]["uri"] == f"{home}cli-job-run/local.py"
+
+
+def test_an_integration_does_not_take_the_upload(
+    cli: Cli, secured: Secured, tmp_path: Path
+) -> None:
+    """The command line asks each integration for its folder first."""
+    body = {"name": "elsewhere", "path": "s3://elsewhere/data", "region": "r",
+            "endpointUrl": "http://127.0.0.1:9"}  # fmt: skip
+    made = answer(cli("api", "storage", "create-integration", "--yes", "--json", json.dumps(body)))
+    script = tmp_path / "again.py"
+    script.write_text("print('ours')\n")
+    try:
+        done = cli("job-runs", "create", str(script), "--name", "cli-again", "-r", "micro", "-w")
+    finally:
+        named = ("--integration-id", made["id"])
+        answer(cli("api", "storage", "delete-integration", "--yes", *named))
+    assert done.returncode == 0, done.stderr
+    assert "ours" in done.stdout
+
+
+def test_job_runs(cli: Cli, secured: Secured) -> None:
     failing = secured.upload("cli-failing.py", "raise SystemExit(3)\n")
     done = cli("job-runs", "create", failing, "--name", "cli-failing", "-r", "micro", "--watch")
     assert done.returncode == 1

@@ -31,6 +31,8 @@ class Ports:
 
     api: int
     store: StorePorts
+    door: int
+    """Where others than this machine's own processes reach the store."""
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -44,7 +46,8 @@ class Ports:
         try:
             found: dict[str, Any] = json.loads(path.read_text())["ports"]
             store = StorePorts(**{name: int(port) for name, port in found["store"].items()})
-            return cls(int(found["api"]), store)
+            # Instances of before there was a door get one: 0 is none yet.
+            return cls(int(found["api"]), store, int(found.get("door", 0)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SetupProblem(
                 f"{path} does not say which ports this instance has ({error}).",

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from landloom.server.storage.environment import (
 from landloom.server.storage.layout import UserStorage
 from landloom.stack.announcement import Announcement, UpOptions
 from landloom.stack.connection import write_connection
+from landloom.stack.door import StoreDoor
 from landloom.stack.files import private_file
 from landloom.stack.identities import ADMIN
 from landloom.stack.instance import BUCKET, Instance, Ports
@@ -89,6 +90,7 @@ class _Platform:
         self._ports = _ports(instance, options)
         self._store = instance.store(self._ports.store)
         self._ending = asyncio.Event()
+        self._door: StoreDoor | None = None
 
     async def run(self, announce: Callable[[Announcement], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -136,7 +138,24 @@ class _Platform:
             isolation=isolation if isinstance(isolation, str) else "",
             exposed=tls is None and not _is_loopback(self._options.host),
         )
-        await self._serve(server, listener, lambda: announce(announcement))
+        async with self._doors(tls):
+            await self._serve(server, listener, lambda: announce(announcement))
+
+    @contextlib.asynccontextmanager
+    async def _doors(self, tls: ServerTls | None) -> AsyncIterator[None]:
+        """Keep the store's door open, where it has one."""
+        if not self._has_door:
+            yield
+            return
+        self._door = StoreDoor(self._ports.store.s3, tls)
+        with _listen(self._options.host, self._ports.door) as listener:
+            async with self._door.serving(listener):
+                yield
+
+    @property
+    def _has_door(self) -> bool:
+        """Whether anybody may come that the store's own port is not for."""
+        return self._options.tls or not _is_loopback(self._options.host)
 
     async def _serve(
         self, server: _Server, listener: socket.socket, announce: Callable[[], None]
@@ -183,11 +202,18 @@ class _Platform:
         while self._options.tls:
             await asyncio.sleep(_RENEW_SECONDS)
             tls = await asyncio.to_thread(self._tls)
+            if self._door is not None:
+                self._door.renew(tls)
             if tls is not None and server.config.ssl is not None:
                 server.config.ssl.load_cert_chain(tls.leaf.certificate, tls.leaf.key)
 
     def _free_ports(self) -> Ports:
         """Make sure that nobody else sits on the store's ports, and return the ones to use."""
+        door = self._ports.door
+        if self._has_door and not (door and is_free(door, self._options.host)):
+            store = self._ports.store
+            (door,) = pick(1, with_grpc=False, taken={self._ports.api, store.s3})
+            self._ports = replace(self._ports, door=door)
         store = self._ports.store
         left = self._store.left_behind()
         if left is not None:
@@ -215,6 +241,7 @@ class _Platform:
                 data_dir=self._instance.folder,
                 public_url=_url(self._options.host, self._ports.api, secure=tls is not None),
                 s3_endpoint=self._store.config.endpoint_url,
+                s3_public_endpoint=self._public_endpoint(),
                 bucket=BUCKET,
                 admin_access_key=SecretStr(secret.access_key(ADMIN)),
                 admin_secret_key=SecretStr(secret.secret_key(ADMIN)),
@@ -231,6 +258,11 @@ class _Platform:
         return settings.model_copy(
             update={name: path.absolute() for name, path in named.items() if path is not None}
         )
+
+    def _public_endpoint(self) -> str:
+        if not self._has_door:
+            return ""
+        return _url(self._options.host, self._ports.door, secure=self._options.tls)
 
     async def _write_connection(
         self, settings: Settings, bootstrap: Bootstrap, admin: EmbeddedStoreAdmin
@@ -299,8 +331,8 @@ def _ports(instance: Instance, options: UpOptions) -> Ports:
         master, volume, filer, s3 = pick(4, with_grpc=True)
         taken = {master, volume, filer, s3}
         taken |= {port for port in (options.port, options.s3_port) if port}
-        (api,) = pick(1, with_grpc=False, taken=taken)
-        kept = Ports(api, StorePorts(master, volume, filer, s3))
+        api, door = pick(2, with_grpc=False, taken=taken)
+        kept = Ports(api, StorePorts(master, volume, filer, s3), door)
     if options.s3_port is not None:
         kept = replace(kept, store=replace(kept.store, s3=options.s3_port))
     return replace(kept, api=options.port) if options.port is not None else kept

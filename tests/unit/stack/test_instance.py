@@ -66,7 +66,7 @@ class TestInstance:
         instance = Instance.at(tmp_path)
         assert not instance.exists()
         assert Ports.read(instance.settings_file) is None
-        ports = Ports(1, StorePorts(master=2, volume=3, filer=4, s3=5))
+        ports = Ports(1, StorePorts(master=2, volume=3, filer=4, s3=5), door=6)
         instance.keep(ports)
         assert instance.exists()
         assert Ports.read(instance.settings_file) == ports
