@@ -128,6 +128,13 @@ def _print_up(announcement: Announcement, *, detached: bool) -> None:
         lines.append("Other machines may reach the API without TLS: keys travel in the clear.")
     if announcement.store == "adopted":
         lines.append("  The object store of an earlier start was still running and was adopted.")
+    if announcement.store == "external":
+        lines.append("  The object store is somebody else's; it is neither started nor ended here.")
+    if announcement.scoping:
+        lines += [
+            f"The object store gives all users the same keys ({announcement.scoping}).",
+            "A second user is refused unless LANDLOOM_TRUST_USERS=true says that all may see all.",
+        ]
     if announcement.isolation:
         lines += [
             f"Users are not isolated from one another ({announcement.isolation}).",

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     """Where clients reach the store by presigned URLs; empty is `s3_endpoint`."""
     s3_addressing: Literal["path", "virtual"] = "path"
     """Whether buckets are named in the path or in the host of the store's URLs."""
+    s3_role_arn: str = ""
+    """Role of an external store that users' temporary keys are made of; see `docs/storage.md`."""
+    s3_sts_endpoint: str = ""
+    """Where an external store makes them; empty is `s3_endpoint`."""
+    s3_session_seconds: Annotated[int, Field(ge=900, le=43_200)] = 43_200
+    """How long users' temporary keys to an external store last; longer runs lose it."""
     bucket: str = "landloom"
     """Bucket of the managed storage."""
     admin_access_key: SecretStr = SecretStr("")

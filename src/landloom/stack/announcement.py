@@ -27,8 +27,10 @@ class Announcement:
     data: str
     connection_file: str
     store: str
-    """started, adopted or restarted."""
+    """started, adopted or restarted; external where somebody else runs it."""
     ca_file: str | None = None
+    scoping: str = ""
+    """Why the object store does not keep users to their prefixes; empty where it does."""
     isolation: str = ""
     """Why users are not isolated from one another; empty where they are."""
     exposed: bool = False

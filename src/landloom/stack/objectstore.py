@@ -38,7 +38,7 @@ _PROBE_KEY = ".landloom/probe"
 _LARGEST_LOG_BYTES = 64 << 20
 _LOG_TAIL_LINES = 5
 
-Outcome = Literal["started", "adopted", "restarted"]
+Outcome = Literal["started", "adopted", "restarted", "external"]
 
 
 @dataclass(slots=True)

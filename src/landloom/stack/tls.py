@@ -59,7 +59,7 @@ def ensure_tls(
     bundle = folder / "bundle.pem"
     ensure_authority(authority, "Landloom authority")
     ensure_leaf(authority, leaf, wanted)
-    write_private(bundle, _bundle(authority.certificate, bundle, environ))
+    write_private(bundle, _bundle(authority.certificate, bundle, environ), mode=0o644)
     return ServerTls(leaf, authority.certificate, bundle)
 
 

@@ -11,29 +11,33 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from landloom.errors import SetupProblem
-from landloom.server import journal
+from landloom.server import interpreter, journal
 from landloom.server.accounts.admission import Admission
 from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
 from landloom.server.app import create_app
 from landloom.server.launchers.isolation import Isolation, find_isolation, require_isolation
 from landloom.server.settings import Settings
-from landloom.server.storage.environment import (
-    StorageAccess,
-    ca_environment,
-    storage_environment,
-)
+from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.layout import UserStorage
 from landloom.stack.announcement import Announcement, UpOptions
+from landloom.stack.configuration import (
+    connection_variables,
+    has_external_store,
+    make_settings,
+)
 from landloom.stack.connection import write_connection
 from landloom.stack.door import StoreDoor
+from landloom.stack.externalstore import ExternalStore
 from landloom.stack.files import private_file
 from landloom.stack.identities import ADMIN
 from landloom.stack.instance import BUCKET, Instance, Ports
+from landloom.stack.objectstore import Outcome
 from landloom.stack.ports import GRPC_OFFSET, is_free, pick, require_free
 from landloom.stack.storeadmin import EmbeddedStoreAdmin
 from landloom.stack.tls import ServerTls, ensure_tls
@@ -62,6 +66,7 @@ def run(options: UpOptions, announce: Callable[[Announcement], None]) -> None:
     instance.prepare()
     with instance.lock():
         _log_to(instance.log_file)
+        interpreter.settle()
         asyncio.run(_Platform(instance, options).run(announce))
 
 
@@ -89,6 +94,7 @@ class _Platform:
         self._options = options
         self._ports = _ports(instance, options)
         self._store = instance.store(self._ports.store)
+        self._external = has_external_store(instance.folder)
         self._ending = asyncio.Event()
         self._door: StoreDoor | None = None
 
@@ -114,10 +120,8 @@ class _Platform:
         if self._ending.is_set():
             return
         tls = self._tls()
-        outcome = await asyncio.to_thread(self._store.ensure)
-        _log.info("object store %s on port %d", outcome, self._ports.store.s3)
         settings = self._settings(tls)
-        admin = EmbeddedStoreAdmin(self._store)
+        admin, outcome = await self._object_store(settings)
         bootstrap = await ensure_admin(settings, admin)
         isolation = await asyncio.to_thread(find_isolation, settings)
         require_isolation(settings, isolation)
@@ -135,6 +139,7 @@ class _Platform:
             connection_file=str(self._instance.connection_file),
             store=outcome,
             ca_file=str(tls.authority) if tls else None,
+            scoping=admin.obstacle if isinstance(admin, ExternalStore) else "",
             isolation=isolation if isinstance(isolation, str) else "",
             exposed=tls is None and not _is_loopback(self._options.host),
         )
@@ -155,7 +160,7 @@ class _Platform:
     @property
     def _has_door(self) -> bool:
         """Whether anybody may come that the store's own port is not for."""
-        return self._options.tls or not _is_loopback(self._options.host)
+        return not self._external and (self._options.tls or not _is_loopback(self._options.host))
 
     async def _serve(
         self, server: _Server, listener: socket.socket, announce: Callable[[], None]
@@ -191,6 +196,8 @@ class _Platform:
         """
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if self._external:
+                continue
             if not self._store.alive():
                 _log.error("the object store has died; starting it again")
                 await asyncio.to_thread(self._store.ensure)
@@ -215,6 +222,8 @@ class _Platform:
             (door,) = pick(1, with_grpc=False, taken={self._ports.api, store.s3})
             self._ports = replace(self._ports, door=door)
         store = self._ports.store
+        if self._external:
+            return self._ports
         left = self._store.left_behind()
         if left is not None:
             if self._store.is_current():
@@ -235,29 +244,33 @@ class _Platform:
         return ensure_tls(self._instance.tls_folder, self._options.host, self._options.tls_names)
 
     def _settings(self, tls: ServerTls | None) -> Settings:
-        secret = self._store.config.secret
-        try:
-            settings = Settings(
-                data_dir=self._instance.folder,
-                public_url=_url(self._options.host, self._ports.api, secure=tls is not None),
-                s3_endpoint=self._store.config.endpoint_url,
-                s3_public_endpoint=self._public_endpoint(),
-                bucket=BUCKET,
-                admin_access_key=SecretStr(secret.access_key(ADMIN)),
-                admin_secret_key=SecretStr(secret.secret_key(ADMIN)),
-                ca_bundle=tls.bundle if tls else None,
-            )
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = "_".join(["LANDLOOM", *map(str, first["loc"])]).upper()
-            raise SetupProblem(
-                f"{name} is not usable ({first['msg']}).", suggestion="Correct it, or unset it."
-            ) from error
-        # Workloads stand in folders of their own: a path relative to ours means nothing there.
-        named = {name: getattr(settings, name) for name in ("catalog", "divisions", "models")}
-        return settings.model_copy(
-            update={name: path.absolute() for name, path in named.items() if path is not None}
-        )
+        decided: dict[str, Any] = {
+            "data_dir": self._instance.folder,
+            "public_url": _url(self._options.host, self._ports.api, secure=tls is not None),
+            "ca_bundle": tls.bundle if tls else None,
+        }
+        if not self._external:
+            secret = self._store.config.secret
+            decided |= {
+                "s3_endpoint": self._store.config.endpoint_url,
+                "s3_public_endpoint": self._public_endpoint(),
+                "s3_addressing": "path",
+                "bucket": BUCKET,
+                "admin_access_key": SecretStr(secret.access_key(ADMIN)),
+                "admin_secret_key": SecretStr(secret.secret_key(ADMIN)),
+            }
+        return make_settings(**decided)
+
+    async def _object_store(self, settings: Settings) -> tuple[ObjectStoreAdmin, Outcome]:
+        """Return the store once it stores, and how it came up."""
+        if self._external:
+            external = ExternalStore(settings)
+            await asyncio.to_thread(external.ensure)
+            _log.info("users of the store are scoped: %s", external.obstacle or "yes")
+            return external, "external"
+        outcome = await asyncio.to_thread(self._store.ensure)
+        _log.info("object store %s on port %d", outcome, self._ports.store.s3)
+        return EmbeddedStoreAdmin(self._store), outcome
 
     def _public_endpoint(self) -> str:
         if not self._has_door:
@@ -265,37 +278,24 @@ class _Platform:
         return _url(self._options.host, self._ports.door, secure=self._options.tls)
 
     async def _write_connection(
-        self, settings: Settings, bootstrap: Bootstrap, admin: EmbeddedStoreAdmin
+        self, settings: Settings, bootstrap: Bootstrap, admin: ObjectStoreAdmin
     ) -> None:
-        place = UserStorage(settings.bucket, bootstrap.org_id, bootstrap.user_id)
-        keys = await admin.ensure_user(
-            bootstrap.user_id, bucket=settings.bucket, read_write=place.writable_prefixes
-        )
-        access = StorageAccess(
-            endpoint_url=settings.s3_endpoint,
-            region=settings.s3_region,
-            access_key=keys.access_key,
-            secret_key=keys.secret_key,
-            bucket=settings.bucket,
-            user_path=place.user_path,
-            shared_path=place.shared_path,
-            warehouse_path=place.warehouse_path,
-        )
-        variables = {
-            "LANDLOOM_URL": settings.public_url,
-            "WHEROBOTS_API_KEY": bootstrap.api_key,
-            **storage_environment(access, self._instance.profile_folder),
-            **ca_environment(settings.ca_bundle),
-            # For `landloom models`: the same folder and catalogue as the engine's.
-            "LANDLOOM_MODELS": str(settings.models or settings.cache_dir / "models"),
-            **({"LANDLOOM_CATALOG": str(settings.catalog)} if settings.catalog else {}),
-        }
+        if isinstance(admin, ExternalStore):
+            # Temporary keys would end while the file stays; the operator has these anyway.
+            keys = admin.operator
+        else:
+            place = UserStorage(settings.bucket, bootstrap.org_id, bootstrap.user_id)
+            keys = await admin.ensure_user(
+                bootstrap.user_id, bucket=settings.bucket, read_write=place.writable_prefixes
+            )
+        folder = self._instance.profile_folder
+        variables = connection_variables(settings, bootstrap, keys, folder)
         write_connection(self._instance.connection_file, variables)
 
     def _uvicorn_config(
         self,
         settings: Settings,
-        admin: EmbeddedStoreAdmin,
+        admin: ObjectStoreAdmin,
         isolation: Isolation | None,
         tls: ServerTls | None,
     ) -> uvicorn.Config:

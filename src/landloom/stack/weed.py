@@ -79,6 +79,8 @@ class WeedConfig:
     """Keys, certificates, sockets."""
     ports: StorePorts
     secret: MasterSecret
+    domains: tuple[str, ...] = ("localhost",)
+    """Hosts below which a bucket is a host: `http://BUCKET.localhost:PORT/KEY`."""
     session_seconds: int = 3600
     """How long temporary keys last for which nobody says how long."""
 
@@ -167,6 +169,7 @@ def command(config: WeedConfig) -> list[str]:
         f"-filer.localSocket={config.sockets / 'filer.sock'}",
         "-s3=true",
         f"-s3.port={ports.s3}",
+        f"-s3.domainName={','.join(config.domains)}",
         f"-s3.config={config.identities}",
         f"-s3.iam.config={config.roles}",
         f"-s3.localSocket={config.sockets / 's3.sock'}",

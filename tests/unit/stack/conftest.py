@@ -12,7 +12,7 @@ SESSION_SECONDS = 8
 """How long keys are lent for which nobody says how long: a test waits for their end."""
 
 
-def make_store(folder, ports=None):
+def make_store(folder, ports=None, **changes):
     private_folder(folder)
     master, volume, filer, s3 = ports or pick(4, with_grpc=True)
     config = WeedConfig(
@@ -21,6 +21,7 @@ def make_store(folder, ports=None):
         StorePorts(master=master, volume=volume, filer=filer, s3=s3),
         MasterSecret.ensure(folder / "secret"),
         session_seconds=SESSION_SECONDS,
+        **changes,
     )
     return EmbeddedStore(config, "landloom", folder / "store.log", folder / "store.pid")
 

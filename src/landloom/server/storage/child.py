@@ -75,6 +75,7 @@ class ChildEnvironment:
             region=managed.access.region,
             access_key=keys.access_key,
             secret_key=keys.secret_key,
+            session_token=keys.session_token or "",
             bucket=storage.bucket,
             user_path=storage.user_path,
             shared_path=storage.shared_path,

@@ -72,6 +72,8 @@ class StorageAccess:
     """`s3://bucket/prefix/` of the user; becomes USER_S3_PATH."""
     shared_path: str
     warehouse_path: str
+    session_token: str = field(default="", repr=False)
+    """Goes with temporary keys; empty with keys that last."""
     addressing: Addressing = "path"
     integrations: Sequence[Source] = ()
     """Further places, each with keys of its own."""
@@ -86,7 +88,7 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
     endpoint = urlsplit(access.endpoint_url)
     if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
         raise InvalidInput(f"The store's endpoint {access.endpoint_url!r} is not an http(s) URL.")
-    keys = Credentials(access.access_key, access.secret_key)
+    keys = Credentials(access.access_key, access.secret_key, access.session_token or None)
     managed = StoreAccess(access.endpoint_url, access.region, keys, access.addressing)
     secure = endpoint.scheme == "https"
     return {
@@ -97,6 +99,7 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
         **write_profiles(managed, access.integrations, profile_dir),
         "AWS_ACCESS_KEY_ID": access.access_key,
         "AWS_SECRET_ACCESS_KEY": access.secret_key,
+        **({"AWS_SESSION_TOKEN": access.session_token} if access.session_token else {}),
         "AWS_REGION": access.region,
         "AWS_DEFAULT_REGION": access.region,
         "AWS_ENDPOINT_URL": access.endpoint_url,
@@ -105,7 +108,7 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
         "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
         "AWS_HTTPS": "YES" if secure else "NO",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_VIRTUAL_HOSTING": "TRUE" if access.addressing == "virtual" else "FALSE",
         "AWS_EC2_METADATA_DISABLED": "true",
         "CPL_VSIL_USE_TEMP_FILE_FOR_RANDOM_WRITE": "YES",
     }
