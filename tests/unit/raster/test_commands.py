@@ -13,6 +13,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import xarray as xr
+from tests.engine.cubes import cube
+from tests.engine.geometry_models import SIDE, blob_finder
 from tests.engine.workflows import PLACE, SAMPLES
 from typer.testing import CliRunner
 
@@ -150,6 +152,69 @@ class TestLooking:
         assert gpd.read_parquet(uri).equals(gpd.read_parquet(made["polygons"]))
 
 
+BANDS = ["sample_planting:B04", "sample_planting:B03", "sample_planting:B02"]
+
+CATALOGUE = """
+[geometry_recipes.BLOBS]
+datasets = ["SAMPLE_PLANTING"]
+features = {bands}
+patch_size = {side}
+clip_size = 2
+model = {{ href = "{href}", sha256 = "{sha256}" }}
+"""
+
+
+class TestPrompts:
+    """With --prompt a model gives geometries, named by its file or by a recipe."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def place(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A folder with a mosaic of one red and one blue thing, a model and its recipe."""
+        folder = tmp_path_factory.mktemp("prompts")
+        pixels = np.zeros((3, 30, 40), np.float32)
+        pixels[0, 4:9, 5:12], pixels[2, 20:24, 30:33] = 150, 250
+        cube(folder / "m.zarr", pixels, bands=BANDS)
+        model = blob_finder(folder / "blobs.pt2")
+        text = CATALOGUE.format(
+            bands=json.dumps(BANDS), side=SIDE, href=model.path, sha256=model.sha256
+        )
+        own = (SAMPLES / "catalog.toml").read_text()
+        (folder / "catalog.toml").write_text(own.replace('"imagery', f'"{SAMPLES}/imagery') + text)
+        return folder
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            ("--model=blobs.pt2", *(f"--feature={band}" for band in BANDS),
+             f"--patch-size={SIDE}", "--clip-size=2"),
+            ("--recipe=BLOBS", "--catalog=catalog.toml"),
+        ],
+        ids=["model", "recipe"],
+    )  # fmt: skip
+    def test_find_what_they_name(
+        self, place: Path, how: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(place)
+        prompts = ("--prompt=red", "--prompt=blue", "--crs=32633")
+        found = json.loads(told("predict", "m.zarr", *how, *prompts, "--json"))
+        rows = gpd.read_parquet(found["uri"])
+        assert sorted(zip(rows["label"], rows.area, strict=True)) == [
+            ("blue", 4 * 3 * 100),
+            ("red", 5 * 7 * 100),
+        ]
+        sure = ("--prompt=red", "--prompt=blue", "--confidence=0.9")
+        assert json.loads(told("predict", "m.zarr", *how, *sure, "--json"))["count"] == 1
+
+    def test_a_recipe_over_an_area_plans_its_prompts(self, place: Path) -> None:
+        catalogue = f"--catalog={place / 'catalog.toml'}"
+        area = ("--aoi=area.geojson", *WINDOW, "--dry-run", "--json")
+        asked = ("--recipe=BLOBS", catalogue, "--prompt=red", "--prompt=blue")
+        plan = json.loads(told("predict", *asked, *area))["plan"]
+        once = json.loads(told("predict", *asked[:3], *area))["plan"]
+        assert plan["patches"] == 2 * once["patches"] > 0
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -158,6 +223,7 @@ class TestRefusals:
             (("predict", "a.zarr"), "--recipe or --model"),
             (("predict", "--aoi=area.geojson", "--recipe=X"), "--start and --end"),
             (("predict", "a.zarr", "--model=m.onnx"), "model_path"),
+            (("predict", "a.zarr", "--recipe=X", "--confidence=0.5"), "needs --prompt"),
             (("vectorize", "a.zarr", "--feature=b", "--config={"), "not JSON"),
             (("vectorize", "a.zarr", "--feature=b", "--threshold=2"), "threshold"),
             (("multiscales", "a.zarr", "--workers=0"), "--workers 0"),

@@ -1,9 +1,8 @@
-"""`landloom raster mosaic|predict|vectorize|multiscales|plan`: commands that make something."""
+"""`landloom raster mosaic|vectorize|multiscales|plan`: commands that make something."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,22 +19,20 @@ from landloom.raster.commands.options import (
     Json,
     Output,
     Overviews,
+    RecipeName,
     Skip,
     Start,
     Workers,
+    absolute,
     settings_of,
+    window,
 )
 from landloom.raster.commands.session import finish, request_of, work
-from landloom.raster.models.registry import ModelRegistry
-from landloom.raster.models.resolve import resolve_model
-from landloom.raster.settings import EngineSettings
-from landloom.wire.requests import WorkflowRequest
 
 Datasets = Annotated[
     list[str] | None,
     typer.Option("--dataset", help="What to build of; may be repeated, in band order."),
 ]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="A recipe of the catalogue.")]
 
 
 def mosaic(
@@ -63,86 +60,10 @@ def mosaic(
     if not dataset:
         known = ", ".join(load_catalog(settings.catalog).datasets)
         raise InvalidInput("There is no --dataset.", suggestion=f"Name one of: {known}.")
-    said = _window(aoi, start, end, crs, skip=skip, overviews=overviews)
+    said = window(aoi, start, end, crs, skip=skip, overviews=overviews)
     request = request_of(
         "build_mosaics", datasets=dataset, dry_run=dry_run, cache=not fresh, **said
     )
-    finish(work(request, settings), as_json=as_json)
-
-
-def predict(
-    mosaics: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MOSAIC]...", help="Stores, or one index; else give --aoi."),
-    ] = None,
-    recipe: RecipeName = None,
-    model: Annotated[str | None, typer.Option(help="A .pt2 file or URL, without --recipe.")] = None,
-    feature: Annotated[
-        list[str] | None, typer.Option(help="Input band; repeated, in the model's order.")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="Output channel; repeated, in the model's order.")
-    ] = None,
-    patch_size: Annotated[int, typer.Option(help="The model's window, pixels.")] = 256,
-    clip_size: Annotated[int, typer.Option(help="Pixels at each side that count less.")] = 32,
-    actor: Annotated[
-        str, typer.Option(help="What outputs mean, such as REGRESSION_PYTORCH.")
-    ] = "SEMANTIC_SEGMENTATION_PYTORCH",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch: Annotated[int, typer.Option(help="Patches at a time, at most.")] = 8,
-    aoi: Annotated[
-        str | None, typer.Option(help="With --recipe: where to build the mosaic.")
-    ] = None,
-    start: Annotated[str | None, typer.Option(help="With --aoi: first day, YYYY-MM-DD.")] = None,
-    end: Annotated[str | None, typer.Option(help="With --aoi: end, YYYY-MM-DD, exclusive.")] = None,
-    crs: Crs = None,
-    output: Output = None,
-    skip: Skip = False,
-    dry_run: DryRun = False,
-    fresh: Fresh = False,
-    as_json: Json = False,
-    workers: Workers = None,
-    catalog: Catalog = None,
-) -> None:
-    """Run a model: a recipe over an area, or over mosaics.
-
-    \b
-      landloom raster predict --recipe FTW --aoi county.geojson \\
-          --start 2024-01-01 --end 2025-01-01
-      landloom raster predict mosaic.zarr --recipe FTW
-      landloom raster predict mosaic.zarr --model roads.pt2 --patch-size 512 --clip-size 64 \\
-          --feature r --feature g --feature b --label background --label road
-    """
-    settings = settings_of(output, workers, catalog)
-    common = {"dry_run": dry_run, "cache": not fresh}
-    if aoi is not None:
-        if recipe is None or start is None or end is None or mosaics:
-            raise InvalidInput(
-                "--aoi needs --recipe, --start and --end, and takes no mosaic.",
-                suggestion="Build a mosaic first, and give its URI with --model.",
-            )
-        common |= _window(aoi, start, end, crs, skip=skip, overviews=False)
-        request = request_of("build_and_predict_mosaic_recipe", model_recipe=recipe, **common)
-    elif mosaics and recipe is not None and model is None:
-        inference = _recipe_inference(recipe, settings)
-        request = _over(mosaics, inference, common)
-    elif mosaics and model is not None and recipe is None:
-        inference = {
-            "model_path": model,
-            "features": feature or [],
-            "labels": label or [],
-            "patch_size": patch_size,
-            "clip_size": clip_size,
-            "actor": actor.lower(),
-            "device": device,
-            "max_batch_size": batch,
-        }
-        request = _over(mosaics, inference, common)
-    else:
-        raise InvalidInput(
-            "What to run over what is not clear.",
-            suggestion="Give a mosaic and either --recipe or --model; or --recipe and --aoi.",
-        )
     finish(work(request, settings), as_json=as_json)
 
 
@@ -172,7 +93,7 @@ def vectorize(
     """
     request = request_of(
         "vectorize_mosaic",
-        mosaic=_absolute([prediction])[0],
+        mosaic=absolute([prediction])[0],
         features=feature,
         threshold=threshold,
         vectorize_config={**_json(config), **({"stats": True} if stats else {})},
@@ -196,7 +117,7 @@ def multiscales(
     \b
       landloom raster multiscales mosaic.zarr
     """
-    (source,) = _absolute([store])
+    (source,) = absolute([store])
     request = request_of(
         "build_zarr_multiscales", source_store=source, dry_run=dry_run, cache=not fresh
     )
@@ -233,41 +154,11 @@ def plan(
             catalog=catalog,
         )
         return
-    said = _window(aoi, start, end, crs, skip=False, overviews=False)
+    said = window(aoi, start, end, crs, skip=False, overviews=False)
     request = request_of(
         "build_and_predict_mosaic_recipe", model_recipe=recipe, dry_run=True, **said
     )
     finish(work(request, settings_of(None, workers, catalog)), as_json=as_json)
-
-
-def _window(
-    aoi: str, start: str, end: str, crs: int | None, *, skip: bool, overviews: bool
-) -> dict[str, Any]:
-    return {
-        "aoi": _absolute([aoi])[0],
-        "start": start,
-        "end": end,
-        "target_crs": crs,
-        "on_error": "skip" if skip else "raise",
-        "overviews": overviews,
-    }
-
-
-def _over(mosaics: list[str], inference: dict[str, Any], common: dict[str, Any]) -> WorkflowRequest:
-    return request_of("predict_mosaic", mosaics=_absolute(mosaics), inference=inference, **common)
-
-
-def _recipe_inference(name: str, settings: EngineSettings) -> dict[str, Any]:
-    """Return how a recipe runs its model, with the file that its name stands for here."""
-    recipe = load_catalog(settings.catalog).recipe(name)
-    registry = ModelRegistry(settings.models)
-    file = resolve_model(recipe.model.href, recipe.model.sha256, registry, recipe.name)
-    return {**recipe.inference.model_dump(), "model_path": str(file.path)}
-
-
-def _absolute(given: list[str]) -> list[str]:
-    """Return URIs, with paths made absolute: records must not depend on where one stands."""
-    return [uri if "://" in uri else str(Path(uri).expanduser().absolute()) for uri in given]
 
 
 def _json(text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ End = Annotated[str, typer.Option("--end", help="End of the window, YYYY-MM-DD, 
 Crs = Annotated[
     int | None, typer.Option("--crs", help="EPSG code of the output; the imagery's own by default.")
 ]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="A recipe of the catalogue.")]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="Folder or s3:// prefix for the outputs.")
 ]
@@ -59,3 +60,22 @@ def settings_of(output: str | None, workers: int | None, catalog: Path | None) -
         # The cache goes with the outputs: another folder is asked for to have the outputs there.
         settings = replace(settings.writing_to(folder), cache=f"{folder.rstrip('/')}/cache/")
     return settings
+
+
+def window(
+    aoi: str, start: str, end: str, crs: int | None, *, skip: bool, overviews: bool
+) -> dict[str, Any]:
+    """Return what requests for imagery of a place and a time have in common."""
+    return {
+        "aoi": absolute([aoi])[0],
+        "start": start,
+        "end": end,
+        "target_crs": crs,
+        "on_error": "skip" if skip else "raise",
+        "overviews": overviews,
+    }
+
+
+def absolute(given: list[str]) -> list[str]:
+    """Return URIs, with paths made absolute: records must not depend on where one stands."""
+    return [uri if "://" in uri else str(Path(uri).expanduser().absolute()) for uri in given]

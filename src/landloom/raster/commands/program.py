@@ -9,7 +9,7 @@ from collections.abc import Callable
 import typer
 
 from landloom.errors import Cancelled, InvalidInput, LandloomError, sentence
-from landloom.raster.commands import looking, making
+from landloom.raster.commands import looking, making, predicting
 
 EXIT_FAILED = 1
 EXIT_WRONG = 2
@@ -40,7 +40,7 @@ cli = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     making.mosaic,
-    making.predict,
+    predicting.predict,
     making.vectorize,
     making.multiscales,
     making.plan,
