@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.harness import report
 from tests.api.platform import FolderStore, ensure_admin, make_settings
 
-from landloom.server import journal
+from landloom.server import interpreter, journal
 from landloom.server.accounts.auth import having
 from landloom.server.accounts.keys import Caller
 from landloom.server.app import create_app
@@ -80,6 +80,7 @@ def serve(folder: Path) -> None:
     nobody reads behind the first line, and would be full after some thousand requests.
     """
     journal.configure()
+    interpreter.settle()
     settings = make_settings(folder)
     store = FolderStore(folder / "store")
     admin = asyncio.run(ensure_admin(settings, store))
