@@ -38,7 +38,7 @@ class ApiClient:
             base_url=self.url,
             headers={"X-API-Key": connection.api_key, "X-Wherobots-Client": "client=landloom-cli"},
             timeout=_TIMEOUT,
-            verify=_trust(connection),
+            verify=trust(connection),
             transport=transport,
             # A proxy cannot reach this machine's own loopback.
             trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
@@ -121,6 +121,10 @@ class ApiClient:
         """Return what a path lists."""
         return self._list(self._get(path))
 
+    def location(self, path: str) -> str:
+        """Return where a path redirects to; it is not followed, for the key is not for there."""
+        return str(self._get(path).headers.get("Location", ""))
+
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask for a change and return what became of it. A POST is sent once, others repeatedly.
 
@@ -156,7 +160,7 @@ class ApiClient:
         except httpx.HTTPError as error:
             cut_off = Unavailable(f"The request to {self.url} was cut off ({_reason(error)}).")
             raise _Passing(cut_off) from error
-        if response.is_success:
+        if response.is_success or response.is_redirect:
             return response
         problem = _problem(response)
         if response.status_code in _PASSING:
@@ -191,7 +195,12 @@ class _Passing(LandloomError):
         self.response = response
 
 
-def _trust(connection: Connection) -> ssl.SSLContext | bool:
+def trust(connection: Connection) -> ssl.SSLContext | bool:
+    """Return what to verify servers by: the connection's own roots, else the usual ones.
+
+    Raises:
+        SetupProblem: They cannot be read.
+    """
     bundle = connection.ca_bundle
     if bundle is None:
         return True

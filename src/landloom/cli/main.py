@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landloom.cli import keys, models, notebook, orgs, platform, raster, runs, users
+from landloom.cli import keys, models, notebook, orgs, platform, raster, runs, storage, users
 from landloom.errors import LandloomError, SetupProblem, sentence
 
 EXIT_FAILED = 1
@@ -31,6 +31,7 @@ cli.command("logs")(runs.logs)
 cli.command("cancel")(runs.cancel)
 cli.command("notebook")(notebook.notebook)
 cli.add_typer(keys.cli, name="keys")
+cli.add_typer(storage.cli, name="storage")
 cli.add_typer(users.cli, name="users")
 cli.add_typer(orgs.cli, name="orgs")
 cli.add_typer(models.cli, name="models")

@@ -49,12 +49,16 @@ class Source:
     """As the API shows it; what requests are signed for is the access's."""
     storage: UserStorage | None = None
     """The caller's own places where this is the managed storage; None for an integration."""
+    start: str | None = None
+    """Prefix that paths in it are told from; None is the caller's own folder, or `prefix`."""
     profile: str = "default"
     """Name of the AWS profile by which jobs reach it."""
 
     @property
     def home(self) -> str:
         """Prefix under which a client writes that was told no other."""
+        if self.start is not None:
+            return self.start
         return self.storage.private_prefix if self.storage else self.prefix
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 from urllib.parse import unquote
 
@@ -16,6 +17,9 @@ from landloom.server.storage.places import MANAGED, Source, StoreAccess
 
 MANAGED_ID: Final = "user_files"
 """Clients name the managed storage `user_files::<region>`, whatever the region."""
+
+ORGANIZATION_ID: Final = "organization_files"
+"""The managed storage again, from the organization's root on: ours, for what is shared."""
 
 
 class Holder(Protocol):
@@ -104,6 +108,9 @@ class Sources:
         wanted = unquote(source_id)
         if wanted == MANAGED_ID or wanted.startswith(f"{MANAGED_ID}::"):
             return await self.managed(holder)
+        if wanted == ORGANIZATION_ID:
+            managed = await self.managed(holder)
+            return replace(managed, id=wanted, start=managed.prefix)
         for source in await self._integrated(holder):
             if source.id == wanted:
                 return source
