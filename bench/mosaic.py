@@ -1,13 +1,13 @@
-"""The mosaic against the decode alone, against odc-stac, over HTTP, and on one worker or two.
+"""The mosaic against the decode alone and against odc-stac, in the scenes' CRS and in another.
 
-    python bench/mosaic.py [CASE ...]        cases: same_crs 3857 remote scaling
+    python bench/mosaic.py [CASE ...]        cases: same_crs 3857
 
 Scenes are those of `scenes.py`. The limit is our own reader alone: every block, SCL included, read,
 inflated, un-predicted and put into windows of a task's size on two threads; the same by
 `imagecodecs` and by rasterio is timed beside it. The peer is odc-stac, tile by tile of 1024 px on
 two threads with bottleneck's nanmedian, written as Zarr chunks. Ours is the whole workflow, from
 request to finished Zarr. Every figure is from a fresh process, compiled before; `cold_s` is with
-nothing compiled.
+nothing compiled. What latency costs is in `mosaic_remote.py`, one worker in `mosaic_scaling.py`.
 
 The case 3857 takes the north-western quarter of the scenes, for all alike: over the whole of them
 three rounds of the peer take longer than ten minutes.
@@ -16,15 +16,12 @@ three rounds of the peer take longer than ten minutes.
 from __future__ import annotations
 
 import argparse
-import http.server
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,15 +42,13 @@ from harness import (
     wall,
 )
 from referee import Referee
-from scenes import BANDS, CATALOG, DROPPED, area, bench_scenes, output_grid, stac_items
+from scenes import BANDS, DROPPED, area, bench_scenes, output_grid, stac_items
 
 ROUNDS = 3
 THREADS = 2
 PEER_TILE = 1024
 SIDE, SIDE_3857 = 4096, 2048
 """Scene pixels a side of the area."""
-
-LATENCY_SECONDS = 0.03
 OUT = BUILD / "mosaic"
 WINDOW = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
 
@@ -91,24 +86,40 @@ def prepare_ours(
     return lambda: build(whole, out)
 
 
-def prepare_limit(side: str) -> Run:
+class _Room(threading.local):
+    """A thread's windows, which parts take turns in, as they do in a task's."""
+
+    def __init__(self) -> None:
+        self._windows: dict[Any, Any] = {}
+
+    def window(self, shape_yx: tuple[int, int], dtype: Any) -> Any:
+        key = shape_yx, str(dtype)
+        if key not in self._windows:
+            self._windows[key] = np.empty(shape_yx, dtype)
+        return self._windows[key]
+
+
+def prepare_limit(side: str, threads: str = str(THREADS)) -> Run:
     """Read every block into the windows of tasks of 2048 px, by our reader alone."""
     from landloom.raster.grid import tiles  # noqa: PLC0415
+    from landloom.raster.mosaic.raster import Part  # noqa: PLC0415
     from landloom.raster.mosaic.read import RasterReader  # noqa: PLC0415
 
     paths = _paths()
     reader = RasterReader()
+    room = _Room()
 
     def read(path: Path) -> None:
         raster = reader.open(str(path))
         pixels = int(side) * raster.shape_yx[0] // SIDE
         for tile in tiles((pixels, pixels), 2048 * raster.shape_yx[0] // SIDE):
-            reader.read(raster, tile.window)
+            out = room.window(tile.window.shape_yx, raster.dtype)
+            reader.fetch(Part(raster, tile.window)).read_into(out)
 
     read(paths[0])
     read(paths[-1])
     reader.forget()
-    return lambda: _on_threads(read, paths)
+    return lambda: _on_threads(read, paths, int(threads))
 
 
 def prepare_imagecodecs(side: str) -> Run:
@@ -207,7 +218,7 @@ VARIANTS = {
 def case_same_crs() -> None:
     """Measure the mosaic in the scenes' own CRS."""
     _compare("same_crs", "32633", SIDE)
-    ours, peer = _pixels("ours-32633"), _pixels("odc-32633")
+    ours, peer = mosaic_pixels("ours-32633"), mosaic_pixels("odc-32633")
     difference = float(np.nanmax(np.abs(ours - peer)))
     masks = bool((np.isnan(ours) == np.isnan(peer)).all())
     del ours, peer
@@ -218,54 +229,12 @@ def case_same_crs() -> None:
 def case_3857() -> None:
     """Measure the mosaic to web Mercator, bilinear."""
     _compare("3857", "3857", SIDE_3857)
-    ours, peer = _pixels("ours-3857"), _pixels("odc-3857")
+    ours, peer = mosaic_pixels("ours-3857"), mosaic_pixels("odc-3857")
     referee = Referee(output_grid(3857, SIDE_3857))
     compared = {**referee.compare_masks(ours, peer), **referee.compare_values(ours)}
     del ours, peer, referee
     agree = compared["valid_mask_equal"] and compared["gdal_within_1_dn"]
     _measure("mosaic_3857", "3857", SIDE_3857, compared, agree=agree)
-
-
-def case_remote() -> None:
-    """Measure what latency costs over HTTP."""
-    with _server(0.0) as near, _server(LATENCY_SECONDS) as far:
-        catalogs = {name: _catalog(name, url) for name, url in {"near": near, "far": far}.items()}
-        found = measure(
-            __file__,
-            {
-                "disk": ["32633", SIDE, THREADS, "", "disk"],
-                **{name: ["32633", SIDE, THREADS, path, name] for name, path in catalogs.items()},
-            },
-            rounds=ROUNDS,
-            names=dict.fromkeys(("disk", "near", "far"), "ours"),
-        )
-    equal = all(
-        np.array_equal(_pixels(f"{name}-32633"), _pixels("disk-32633"), equal_nan=True)
-        for name in catalogs
-    )
-    near_s, far_s = wall(found["near"]), wall(found["far"])
-    report(
-        "mosaic_remote", ours=far_s, limit=near_s, peers={}, agree=equal, rounds=ROUNDS,
-        latency_s=LATENCY_SECONDS, disk=wall(found["disk"]), vs_disk=near_s / wall(found["disk"]),
-        cpu_s=cpu(found["far"]), limit_is="the same over HTTP without the added latency",
-    )  # fmt: skip
-
-
-def case_scaling() -> None:
-    """Measure one worker against two."""
-    found = measure(
-        __file__,
-        {"1": ["32633", SIDE, 1, "", "one"], "2": ["32633", SIDE, 2, "", "two"]},
-        rounds=ROUNDS,
-        names=dict.fromkeys("12", "ours"),
-    )
-    equal = np.array_equal(_pixels("one-32633"), _pixels("two-32633"), equal_nan=True)
-    one, two = wall(found["1"]), wall(found["2"])
-    report(
-        "mosaic_scaling", ours=two, limit=one / 2, peers={"1 worker": one}, agree=equal,
-        rounds=ROUNDS, speedup=one / two, limit_is="half the time of one worker",
-        cpu_s=[cpu(found["1"]), cpu(found["2"])],
-    )  # fmt: skip
 
 
 def _compare(name: str, crs: str, side: int) -> None:
@@ -303,7 +272,7 @@ def _measure(name: str, crs: str, side: int, compared: Mapping[str, Any], *, agr
     )
 
 
-def _pixels(name: str) -> np.ndarray[Any, Any]:
+def mosaic_pixels(name: str) -> np.ndarray[Any, Any]:
     """Return an output (band, y, x)."""
     import zarr  # noqa: PLC0415
 
@@ -319,80 +288,13 @@ def _paths() -> list[Path]:
     return sorted(paths, key=lambda path: (path.stem == "SCL", path))
 
 
-def _on_threads(read: Any, paths: list[Path]) -> dict[str, Any]:
-    with ThreadPoolExecutor(THREADS) as pool:
+def _on_threads(read: Any, paths: list[Path], threads: int = THREADS) -> dict[str, Any]:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(read, paths))
     return {}
 
 
-def _catalog(name: str, url: str) -> str:
-    path = OUT / f"{name}.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = CATALOG.format(drop=list(DROPPED))
-    path.write_text(text.replace('"items.json"', f'"{url}/items.json"'))
-    return str(path)
-
-
-@contextmanager
-def _server(latency: float) -> Iterator[str]:
-    """Serve the scenes from a process of its own, each answer `latency` seconds late."""
-    command = [sys.executable, __file__, "--serve", str(bench_scenes()), str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-class _Files(http.server.BaseHTTPRequestHandler):
-    """Ranges of files, straight from the page cache."""
-
-    protocol_version = "HTTP/1.1"
-    wbufsize = 65536
-    folder = Path()
-    latency = 0.0
-
-    def do_GET(self) -> None:
-        time.sleep(self.latency)
-        path = self.folder / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_error(404)
-            return
-        size = path.stat().st_size
-        wanted = self.headers.get("Range", f"bytes=0-{size - 1}").removeprefix("bytes=")
-        low, high = wanted.split("-")
-        start, end = int(low), min(int(high or size - 1), size - 1)
-        self.send_response(206 if "Range" in self.headers else 200)
-        self.send_header("Content-Length", str(end + 1 - start))
-        self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
-        self.send_header("Last-Modified", "Thu, 01 Jun 2023 10:00:00 GMT")
-        self.end_headers()
-        self.wfile.flush()
-        with path.open("rb") as file:
-            while start <= end:
-                start += os.sendfile(
-                    self.connection.fileno(), file.fileno(), start, end + 1 - start
-                )
-
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
-
-
-def _serve(folder: str, latency: str) -> None:
-    _Files.folder, _Files.latency = Path(folder), float(latency)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files)
-    server.daemon_threads = True
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
-    server.serve_forever()
-
-
-CASES = {
-    "same_crs": case_same_crs,
-    "3857": case_3857,
-    "remote": case_remote,
-    "scaling": case_scaling,
-}
+CASES = {"same_crs": case_same_crs, "3857": case_3857}
 
 
 def main() -> None:
@@ -404,7 +306,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "--serve" in sys.argv:
-        _serve(*sys.argv[2:])
-    else:
-        main_or_variant(VARIANTS, main)
+    main_or_variant(VARIANTS, main)
