@@ -5,7 +5,8 @@ LandloomError
 ├── BadRequest              400  the request cannot be understood (a broken cursor)
 ├── Unauthorized            401  no key, or one that is unknown, revoked or expired
 ├── Forbidden               403  the caller is known and may not do this
-│   └── AccountClosed        403  the caller's account, or its organization, is switched off
+│   ├── AccountClosed        403  the caller's account, or its organization, is switched off
+│   └── QuotaExceeded        403  as much is stored as may be
 ├── NotFound                404  nothing by this name that the caller may see
 ├── Conflict                409  the thing exists, or is in use
 ├── TooLarge                413  more bytes than this accepts
@@ -81,6 +82,12 @@ class AccountClosed(Forbidden):
     """The caller's account, or its organization, is switched off."""
 
     code = "ACCOUNT_NOT_PROVISIONED"
+
+
+class QuotaExceeded(Forbidden):
+    """As much is stored as the caller, or the organization, may store."""
+
+    code = "INSUFFICIENT_QUOTA_ERROR"
 
 
 class NotFound(LandloomError):

@@ -26,6 +26,7 @@ from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.integrations import endpoints as integration_routes
 from landloom.server.storage.lending import endpoints as lending_routes
 from landloom.server.storage.objects import ObjectReader
+from landloom.server.storage.quota import endpoints as quota_routes
 from landloom.server.usage import endpoints as usage_routes
 from landloom.server.workflows import endpoints as workflow_routes
 
@@ -95,6 +96,7 @@ def create_app(
     app.include_router(usage_routes.router)
     app.include_router(hint_routes.router)
     app.include_router(lending_routes.router)
+    app.include_router(quota_routes.router)
     app.include_router(integration_routes.router)
     app.include_router(storage_routes.router)
     app.include_router(_health)
@@ -109,6 +111,10 @@ def _life(settings: Settings, services: Services) -> Any:
         settings.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         await services.database.migrate()
         tasks = [asyncio.create_task(each.run()) for each in services.dispatchers]
+        tasks += [
+            asyncio.create_task(services.expiry.run()),
+            asyncio.create_task(services.measuring.run()),
+        ]
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from landloom.errors import (
     InvalidInput,
     LandloomError,
     NotFound,
+    QuotaExceeded,
     TooLarge,
     Unauthorized,
 )
@@ -27,7 +28,7 @@ _BY_STATUS: Final = {
 } | {429: "RATE_LIMIT_ERROR", 502: "BAD_GATEWAY_ERROR", 504: "GATEWAY_TIMEOUT_ERROR"}
 _INTERNAL: Final = "INTERNAL_SERVER_ERROR"
 _SERVER_SIDE: Final = 500
-_PUBLIC_CODES: Final = frozenset({*_BY_STATUS.values(), AccountClosed.code})
+_PUBLIC_CODES: Final = frozenset({*_BY_STATUS.values(), AccountClosed.code, QuotaExceeded.code})
 
 
 class ErrorInfo(CamelModel):

@@ -24,9 +24,12 @@ from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.integrations.service import Integrations
 from landloom.server.storage.lending.service import Lending
 from landloom.server.storage.objects import ObjectReader, S3Objects
+from landloom.server.storage.quota.measuring import Measuring
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.service import StoredFiles
 from landloom.server.storage.sources import Sources
 from landloom.server.usage.service import Usage
+from landloom.server.workflows.expiry import Expiry
 from landloom.server.workflows.reconciler import WorkflowQueue
 from landloom.server.workflows.service import Workflows
 
@@ -48,6 +51,9 @@ class Services:
     usage: Usage
     sources: Sources
     files: StoredFiles
+    quota: Quota
+    measuring: Measuring
+    expiry: Expiry
     integrations: Integrations
     lending: Lending
     dispatchers: tuple[Dispatcher, ...]
@@ -69,17 +75,19 @@ def make_services(
     door = S3Objects()
     integrations = Integrations(settings, database)
     sources = Sources(settings, database, object_store, integrations)
+    quota = Quota(settings, database)
+    files = StoredFiles(sources, door, quota)
     largest = launchers.largest
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
-    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, sources, slots)
+    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, sources, quota, slots)
     workflow_dispatcher = Dispatcher(workflow_queue, lease_seconds=settings.lease_seconds)
-    workflows = Workflows(settings, database, workflow_dispatcher, sources)
+    workflows = Workflows(settings, database, workflow_dispatcher, sources, quota)
     run_queue = RunQueue(
         settings,
         database,
         launchers.runs,
         logs,
-        Preparation(settings, keys, largest, sources, objects or door, launchers.isolation),
+        Preparation(settings, keys, largest, sources, quota, objects or door, launchers.isolation),
         Capacity.for_runs(launchers.together),
         workflows.cancel_of_run,
     )
@@ -99,8 +107,11 @@ def make_services(
         meters=Meters(),
         usage=Usage(database),
         sources=sources,
-        files=StoredFiles(sources, door),
+        files=files,
+        quota=quota,
+        measuring=Measuring(settings, database, sources, door),
+        expiry=Expiry(settings, database, object_store, files),
         integrations=integrations,
-        lending=Lending(settings, sources, object_store),
+        lending=Lending(settings, sources, object_store, quota),
         dispatchers=(run_dispatcher, workflow_dispatcher),
     )

@@ -106,6 +106,15 @@ class Settings(BaseSettings):
     """Command that does a workflow, given the path of its request; empty is the raster worker."""
     workflow_timeout_seconds: Annotated[int, Field(gt=0)] = 24 * 3600
 
+    temporary_days: Annotated[float, Field(gt=0)] | None = 7.0
+    """How long outputs of workflows that named no bucket are kept; None is for ever."""
+    user_quota_bytes: Annotated[int, Field(ge=0)] | None = None
+    """What one user's own folders in managed storage may hold; None is no bound."""
+    organization_quota_bytes: Annotated[int, Field(ge=0)] | None = None
+    """What all of an organization's managed storage may hold; None is no bound."""
+    storage_look_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How often what is stored may be measured; listing takes a twentieth of the time at most."""
+
     default_region: str = KNOWN_REGIONS[0]
     allowed_regions: tuple[str, ...] = KNOWN_REGIONS
     default_runtime: str = "tiny"

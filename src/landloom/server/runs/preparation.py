@@ -37,6 +37,7 @@ from landloom.server.storage.layout import split_uri
 from landloom.server.storage.objects import ObjectReader
 from landloom.server.storage.patience import patiently
 from landloom.server.storage.places import INTEGRATION, Source
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources, holding
 
 _SOURCE: Final = "script"
@@ -67,6 +68,7 @@ class Preparation:
         keys: Keys,
         machine: Machine,
         sources: Sources,
+        quota: Quota,
         objects: ObjectReader,
         isolation: Isolation | None = None,
     ) -> None:
@@ -74,6 +76,7 @@ class Preparation:
         self._keys = keys
         self._machine = machine
         self._sources = sources
+        self._quota = quota
         self._objects = objects
         self._isolation = isolation
         self._children = ChildEnvironment(settings)
@@ -109,6 +112,7 @@ class Preparation:
         payload = run.payload
         source = _python_source(payload)
         sources = await patiently(lambda: self._sources.of(run))
+        await self._quota.expect_writes(run, seconds=payload.timeout_seconds)
         script = _script_path(directory, source.uri)
         await self._fetch(sources, *_bucket_and_key(source.uri), script)
         files = await self._bring_files(run, sources, directory)

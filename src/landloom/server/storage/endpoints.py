@@ -78,7 +78,7 @@ async def read_integration_directory(
 async def create_upload_url(request: Request, caller: _Writer, key: str) -> schemas.FilesUploadUrl:
     """Return a URL to PUT a file of up to 500 MB to, without any header but its length."""
     place = await _files(request).at(caller, key)
-    return schemas.FilesUploadUrl(upload_url=_files(request).upload_url(place))
+    return schemas.FilesUploadUrl(upload_url=await _files(request).upload_url(place))
 
 
 @files.post(
@@ -93,7 +93,7 @@ async def create_upload_urls(
     """Return a URL to PUT each file to, in the order of the keys."""
     found = await _files(request).all_at(caller, payload)
     return [
-        schemas.NamedUploadUrl(key=key, upload_url=_files(request).upload_url(place))
+        schemas.NamedUploadUrl(key=key, upload_url=await _files(request).upload_url(place))
         for key, place in zip(payload, found, strict=True)
     ]
 
@@ -245,7 +245,7 @@ async def create_file_upload_url(
     place = await _files(request).within(caller, storage_id, path)
     return schemas.StorageUploadUrl(
         destination=f"{SCHEME}{place.source.bucket}/{place.key}",
-        upload_url=_files(request).upload_url(place),
+        upload_url=await _files(request).upload_url(place),
     )
 
 

@@ -21,8 +21,9 @@ from landloom.server.storage.names import (
     within_limits,
 )
 from landloom.server.storage.objects import PAGE, Content, S3Objects
-from landloom.server.storage.places import Source
+from landloom.server.storage.places import Source, StoreAccess
 from landloom.server.storage.presign import presigned_url
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.schemas import FileEntry, FileEntryType
 from landloom.server.storage.sources import Holder, Sources, holding
 
@@ -40,9 +41,10 @@ class StoredFiles:
     gives the caller's keys no right, whatever we think.
     """
 
-    def __init__(self, sources: Sources, objects: S3Objects) -> None:
+    def __init__(self, sources: Sources, objects: S3Objects, quota: Quota) -> None:
         self._sources = sources
         self._objects = objects
+        self._quota = quota
 
     async def sources(self, holder: Holder) -> list[Source]:
         """Return all sources, the managed one first."""
@@ -134,16 +136,18 @@ class StoredFiles:
             page = await self.page(folder, cursor=page.next, limit=PAGE)
             yield page.entries
 
-    def upload_url(self, file: Place) -> str:
+    async def upload_url(self, file: Place) -> str:
         """Return a URL to PUT the file to; nothing is asked of the store.
 
         Raises:
             InvalidInput: It names a folder, or is too long.
             Forbidden: Nothing may be written there.
+            QuotaExceeded: As much is stored as may be.
         """
         key = within_limits(file_key(file.key, field="key"), field="key")
         self._require_writable(file.source, key)
         source = file.source
+        await self._quota.admit(source, seconds=URL_SECONDS)
         return presigned_url(source.access, "PUT", source.bucket, key, seconds=URL_SECONDS)
 
     async def download_url(self, file: Place) -> str:
@@ -221,6 +225,7 @@ class StoredFiles:
             )
         await self._objects.copy(source.access, source.bucket, key, target)
         await self._objects.delete(source.access, source.bucket, [key])
+        await self._quota.changed(source)
 
     async def delete_file(self, file: Place) -> None:
         """Delete exactly one file.
@@ -234,6 +239,7 @@ class StoredFiles:
         self._require_mutable(source, key)
         await self._objects.look(source.access, source.bucket, key)
         await self._objects.delete(source.access, source.bucket, [key])
+        await self._quota.changed(source)
 
     async def delete_folder(self, folder: Place) -> None:
         """Delete a folder with all that is in it.
@@ -244,24 +250,36 @@ class StoredFiles:
         """
         source, prefix = folder.source, folder_key(folder.key)
         self._require_mutable(source, prefix)
+        await self.delete_all(source.access, source.bucket, prefix)
+        await self._quota.changed(source)
+
+    async def delete_all(self, access: StoreAccess, bucket: str, prefix: str) -> None:
+        """Delete all that these keys reach below a prefix, and nothing else.
+
+        Args:
+            access: To the store.
+            bucket: The bucket.
+            prefix: Ends with `/`.
+
+        Raises:
+            NotFound: There is nothing.
+        """
         folders, token = {prefix}, None
         while True:
-            listing = await self._objects.list(
-                source.access, source.bucket, prefix, deep=True, after=token
-            )
+            listing = await self._objects.list(access, bucket, prefix, deep=True, after=token)
             keys = [each.key for each in listing.objects]
             if token is None and not keys:
-                folders |= await self._empty_folders(source, prefix)
-            await self._objects.delete(source.access, source.bucket, keys)
+                folders |= await self._empty_folders(access, bucket, prefix)
+            await self._objects.delete(access, bucket, keys)
             folders.update(above for key in keys for above in folders_above(key, prefix))
             token = listing.next
             if token is None:
                 break
         # Some stores keep folders as folders: an empty one would stay. The deepest go first.
         deepest = sorted(folders, key=lambda each: each.count("/"), reverse=True)
-        await self._objects.delete(source.access, source.bucket, deepest)
+        await self._objects.delete(access, bucket, deepest)
 
-    async def _empty_folders(self, source: Source, prefix: str) -> set[str]:
+    async def _empty_folders(self, access: StoreAccess, bucket: str, prefix: str) -> set[str]:
         """Return the folders below one that holds no object at any depth.
 
         Raises:
@@ -270,11 +288,11 @@ class StoredFiles:
         found, pending = set[str](), [prefix]
         while pending:
             folder = pending.pop()
-            listing = await self._objects.list(source.access, source.bucket, folder)
+            listing = await self._objects.list(access, bucket, folder)
             pending += listing.folders
             found.update(listing.folders)
         if not found:
-            raise _no_folder(source, prefix)
+            raise _no_folder(bucket, prefix)
         return found
 
     async def delete(self, places: Sequence[Place]) -> None:
@@ -292,6 +310,7 @@ class StoredFiles:
                 files.setdefault((place.source, place.source.bucket), []).append(place.key)
         for (source, bucket), keys in files.items():
             await self._objects.delete(source.access, bucket, keys)
+            await self._quota.changed(source)
         for folder in folders:
             with suppress(NotFound):
                 await self.delete_folder(folder)
@@ -322,7 +341,7 @@ class StoredFiles:
         """Let a folder be that has nothing in it: those that are always there."""
         always = {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
         if prefix not in always:
-            raise _no_folder(source, prefix)
+            raise _no_folder(source.bucket, prefix)
 
     def _require_reachable(self, source: Source, key: str) -> None:
         if source.storage is not None and not source.storage.reaches(key):
@@ -343,9 +362,9 @@ def attachment(key: str) -> str:
     return f"attachment; filename*=UTF-8''{quote(last_name(key), safe='')}"
 
 
-def _no_folder(source: Source, prefix: str) -> NotFound:
+def _no_folder(bucket: str, prefix: str) -> NotFound:
     return NotFound(
-        f"There is no folder {SCHEME}{source.bucket}/{prefix}.",
+        f"There is no folder {SCHEME}{bucket}/{prefix}.",
         suggestion="List the folder above it to see what there is.",
     )
 

@@ -24,6 +24,7 @@ from landloom.server.launchers.capacity import Capacity, Demand
 from landloom.server.settings import Settings
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.patience import patiently
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources
 from landloom.server.workflows.folder import Outcome, read_outcome, write_request
 from landloom.server.workflows.tables import Workflow
@@ -64,6 +65,7 @@ class WorkflowQueue(LeasedRows[Workflow]):
         database: Database,
         launcher: Launcher,
         sources: Sources,
+        quota: Quota,
         capacity: Capacity,
     ) -> None:
         leases = Leases(Workflow, owner=settings.instance, seconds=settings.lease_seconds)
@@ -71,6 +73,7 @@ class WorkflowQueue(LeasedRows[Workflow]):
         self._settings = settings
         self._launcher = launcher
         self._sources = sources
+        self._quota = quota
         self._capacity = capacity
         self._children = ChildEnvironment(settings)
 
@@ -129,6 +132,8 @@ class WorkflowQueue(LeasedRows[Workflow]):
 
     async def _prepare(self, work: WorkflowWork, directory: Path) -> Workload:
         sources = await patiently(lambda: self._sources.of(work))
+        seconds = self._settings.workflow_timeout_seconds
+        await self._quota.expect_writes(work, seconds=seconds)
         request = await asyncio.to_thread(
             write_request,
             directory,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Text, and_, cast, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.kit.clock import now
@@ -104,3 +105,57 @@ async def waiting_before(session: AsyncSession, row: Workflow) -> int:
         .limit(100)
     )
     return len((await session.scalars(query)).all())
+
+
+async def temporary_before(
+    session: AsyncSession, instant: datetime, after: tuple[datetime, str] | None, *, limit: int
+) -> Sequence[Workflow]:
+    """Return workflows that ended before an instant and whose temporary outputs are still there.
+
+    Args:
+        session: Of all organizations.
+        instant: The end of those that are returned.
+        after: End and id of the last one that was looked at; the oldest come first.
+        limit: The most to return.
+    """
+    query = select(Workflow).where(
+        Workflow.temporary,
+        Workflow.outputs_removed_at.is_(None),
+        Workflow.completed_at < instant,
+    )
+    if after is not None:
+        query = query.where(
+            or_(
+                Workflow.completed_at > after[0],
+                and_(Workflow.completed_at == after[0], Workflow.id > after[1]),
+            )
+        )
+    query = query.order_by(Workflow.completed_at, Workflow.id).limit(limit)
+    return (await session.scalars(query)).all()
+
+
+async def is_used_since(session: AsyncSession, row: Workflow, instant: datetime) -> bool:
+    """Say whether a workflow of the same user that ended later returned what this one made.
+
+    One that found its outputs remembered returns those of the workflow that made them.
+    """
+    query = (
+        select(Workflow.id)
+        .where(
+            Workflow.user_id == row.user_id,
+            Workflow.id != row.id,
+            or_(Workflow.completed_at >= instant, Workflow.completed_at.is_(None)),
+            cast(Workflow.result, Text).contains(f"/{row.id}/", autoescape=True),
+        )
+        .limit(1)
+    )
+    return (await session.scalars(query)).first() is not None
+
+
+async def mark_removed(session: AsyncSession, workflow_id: str, message: str) -> None:
+    """Note that a workflow's outputs are gone."""
+    await session.execute(
+        update(Workflow)
+        .where(Workflow.id == workflow_id)
+        .values(outputs_removed_at=now(), message=message)
+    )

@@ -22,6 +22,7 @@ from landloom.server.kit.ids import new_id
 from landloom.server.problems import InvalidFields, describe_field_errors
 from landloom.server.settings import Settings
 from landloom.server.storage.layout import SCHEME, UserStorage
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources
 from landloom.server.workflows import repository
 from landloom.server.workflows.folder import ProgressReader, last_progress
@@ -41,12 +42,18 @@ class Workflows:
     """Creates, shows, follows and cancels raster workflows."""
 
     def __init__(
-        self, settings: Settings, database: Database, dispatcher: Dispatcher, sources: Sources
+        self,
+        settings: Settings,
+        database: Database,
+        dispatcher: Dispatcher,
+        sources: Sources,
+        quota: Quota,
     ) -> None:
         self._settings = settings
         self._database = database
         self._dispatcher = dispatcher
         self._sources = sources
+        self._quota = quota
 
     async def create(
         self, caller: Caller, given: Any, *, idempotency_key: str | None
@@ -56,6 +63,7 @@ class Workflows:
         Raises:
             InvalidFields: The request is not one.
             Conflict: The run whose key this is has ended.
+            QuotaExceeded: As much is stored as may be.
         """
         request = _validated(given)
         try:
@@ -159,6 +167,7 @@ class Workflows:
                 kind=request.kind,
                 request=request.model_dump(mode="json"),
                 output_uri=output_uri,
+                temporary=request.bucket is None,
                 message="Waiting for its turn.",
             )
             session.add(row)
@@ -172,6 +181,7 @@ class Workflows:
         """
         if request.bucket is None:
             storage = UserStorage(self._settings.bucket, caller.organization_id, caller.user_id)
+            await self._quota.require_room(caller)
             return storage.workflow_path(workflow_id)
         folder = request.bucket.rstrip("/")
         bucket, _, prefix = folder.removeprefix(SCHEME).partition("/")
@@ -194,6 +204,8 @@ class Workflows:
                 else "Register it with accessType READ_WRITE.",
                 field="bucket",
             )
+        if source.storage is not None:
+            await self._quota.require_room(caller)
         return f"{folder}/{workflow_id}/"
 
     async def _before(self, session: AsyncSession, row: Workflow) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from landloom.server.db.leases import LeasedRow
@@ -18,6 +18,7 @@ class Workflow(LeasedRow):
     __table_args__ = (
         Index("ix_workflows_listing", "organization_id", "created_at", "id"),
         Index("ix_workflows_queue", "status", "created_at", "id"),
+        Index("ix_workflows_expiry", "temporary", "outputs_removed_at", "completed_at"),
         UniqueConstraint("user_id", "idempotency_key"),
     )
 
@@ -34,3 +35,7 @@ class Workflow(LeasedRow):
     error: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    temporary: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether its outputs lie in temporary storage: it named no bucket for them."""
+    outputs_removed_at: Mapped[datetime | None]
+    """When its temporary outputs were deleted, their time being over."""

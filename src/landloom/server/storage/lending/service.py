@@ -9,7 +9,8 @@ from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials, ObjectStoreAdmin
 from landloom.server.storage.layout import SCHEME
 from landloom.server.storage.lending import schemas
-from landloom.server.storage.places import MANAGED
+from landloom.server.storage.places import MANAGED, Source
+from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.scopes import Scope
 from landloom.server.storage.sources import Holder, Sources
 
@@ -18,11 +19,16 @@ class Lending:
     """Lends keys to the managed storage."""
 
     def __init__(
-        self, settings: Settings, sources: Sources, object_store: ObjectStoreAdmin
+        self,
+        settings: Settings,
+        sources: Sources,
+        object_store: ObjectStoreAdmin,
+        quota: Quota,
     ) -> None:
         self._settings = settings
         self._sources = sources
         self._object_store = object_store
+        self._quota = quota
 
     async def lend(
         self, holder: Holder, request: schemas.StorageCredentialsRequest
@@ -32,22 +38,26 @@ class Lending:
         Raises:
             BadRequest: The path lies in no storage source, or in an integration.
             Forbidden: The caller does not reach it, or may not write to it.
+            QuotaExceeded: As much is stored as may be.
             Conflict: The store has no temporary keys.
             Unavailable: The store does not answer.
         """
         bucket, _, key = request.path.removeprefix(SCHEME).partition("/")
         writable = request.access_mode == "read_write"
-        await self._require_reachable(holder, bucket, key)
+        source = await self._require_reachable(holder, bucket, key)
+        if writable:
+            await self._quota.admit(source, seconds=self._settings.lending_seconds)
         keys = await self._keys(Scope(bucket, (key,), writable))
         return schemas.TemporaryAwsCredentials(**_fields(keys), region=self._settings.s3_region)
 
     async def lend_home(self, holder: Holder) -> schemas.IngestCredentials:
         """Return keys to read and write the caller's own folder."""
         source = await self._sources.managed(holder)
+        await self._quota.admit(source, seconds=self._settings.lending_seconds)
         keys = await self._keys(Scope(source.bucket, (source.home,), writable=True))
         return schemas.IngestCredentials(**_fields(keys))
 
-    async def _require_reachable(self, holder: Holder, bucket: str, key: str) -> None:
+    async def _require_reachable(self, holder: Holder, bucket: str, key: str) -> Source:
         source = await self._sources.find(holder, bucket, key)
         if source.kind != MANAGED or source.storage is None:
             raise BadRequest(
@@ -60,6 +70,7 @@ class Lending:
                 f"You have no right to {SCHEME}{bucket}/{key}.",
                 suggestion=f"Ask for keys to {source.path} or below it.",
             )
+        return source
 
     async def _keys(self, scope: Scope) -> Credentials:
         if not self._object_store.can_scope:

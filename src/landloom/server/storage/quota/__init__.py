@@ -1,0 +1,1 @@
+"""How much lies in managed storage, by prefix, and how much may."""
