@@ -28,7 +28,8 @@ class EmbeddedStoreAdmin:
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._known: set[str] = set()
+        self._known: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """What users were last granted here, once the store knows it."""
         self._sessions = Sessions(
             store.config.endpoint_url, Credentials(*self._keys(ADMIN)), LENDING_ARN
         )
@@ -77,15 +78,15 @@ class EmbeddedStoreAdmin:
 
     def _ensure_user(self, user_id: str, bucket: str, prefixes: tuple[str, ...]) -> Credentials:
         name = f"user-{user_id}"
-        access_key, secret_key = self._keys(name)
+        credentials = Credentials(*self._keys(name))
+        if self._known.get(name) == (bucket, prefixes):
+            return credentials
         with self._lock:
-            changed = self._store.identities.grant(name, bucket, prefixes)
-            if changed:
+            if self._store.identities.grant(name, bucket, prefixes):
                 self._store.reload()
-            if changed or name not in self._known:
-                self._wait_until_known(name, bucket, prefixes[0])
-                self._known.add(name)
-        return Credentials(access_key, secret_key)
+            self._wait_until_known(name, bucket, prefixes[0])
+            self._known[name] = bucket, prefixes
+        return credentials
 
     def _wait_until_known(self, name: str, bucket: str, prefix: str) -> None:
         client = s3_client(self._store.config.endpoint_url, *self._keys(name), timeout_seconds=5.0)

@@ -6,12 +6,16 @@ import socket
 import ssl
 import stat
 import subprocess
+from dataclasses import asdict
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 from tests.unit.stack.conftest import make_store
 
+from landloom.server.storage.layout import UserStorage
 from landloom.stack.identities import ADMIN
 from landloom.stack.objectstore import EmbeddedStore
 from landloom.stack.ports import GRPC_OFFSET
@@ -86,6 +90,29 @@ class TestDoors:
         # A TLS alert (0x15) or nothing; an HTTP/2 server would send its SETTINGS frame.
         assert answer[:1] in {b"", b"\x15"}
 
+    def test_it_has_no_other_port(self, store):
+        """What is tried here is every port there is."""
+        ports = asdict(store.config.ports).values()
+        process = store.process.process()
+        listening = {
+            each.laddr.port
+            for each in process.net_connections("inet")
+            if each.status == psutil.CONN_LISTEN
+        }
+        assert listening == {*ports, *(port + GRPC_OFFSET for port in ports)}
+
+    def test_its_sockets_are_for_its_own_user(self, store):
+        made = {
+            Path(each.laddr)
+            for each in store.process.process().net_connections("unix")
+            if each.laddr
+        }
+        assert made, "it has none"
+        for each in made:
+            open_to_all = each.stat().st_mode & 0o077
+            passable = all(parent.stat().st_mode & 0o001 for parent in each.parents)
+            assert not (open_to_all and passable), each
+
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     def test_unsigned_s3_is_refused(self, store, method):
         for path in ("/", f"/{BUCKET}", f"/{BUCKET}/.landloom/probe"):
@@ -154,6 +181,33 @@ class TestUsers:
         }
         allowed = [name for name, attempt in refused.items() if not is_refused(attempt)]
         assert allowed == []
+
+    async def test_one_organization_never_lists_anothers_objects(self, store):
+        door = EmbeddedStoreAdmin(store)
+        names = {}
+        for organization in ("north", "south"):
+            place = UserStorage(BUCKET, organization, f"user-of-{organization}")
+            keys = await door.ensure_user(
+                place.user_id, bucket=BUCKET, read_write=place.writable_prefixes
+            )
+            names[organization] = client(store, keys.access_key, keys.secret_key)
+            for prefix in place.writable_prefixes:
+                names[organization].put_object(Bucket=BUCKET, Key=f"{prefix}seen", Body=b"")
+        for mine, theirs in (("north", "south"), ("south", "north")):
+            s3 = names[mine]
+            place = UserStorage(BUCKET, theirs, f"user-of-{theirs}")
+            listings = [{}, {"Delimiter": "/"}, {"Prefix": theirs}, {"Prefix": mine[0]}]
+            listings += [{"Prefix": theirs + "/", "Delimiter": "/"}, {"StartAfter": theirs}]
+            listings += [{"Prefix": prefix} for prefix in place.writable_prefixes]
+            for listing in listings:
+                for call in (s3.list_objects_v2, s3.list_objects, s3.list_object_versions):
+                    given = {key: value for key, value in listing.items() if key != "StartAfter"}
+                    assert is_refused(lambda: call(Bucket=BUCKET, **given)), (call, given)  # noqa: B023
+            assert is_refused(lambda: s3.list_multipart_uploads(Bucket=BUCKET))  # noqa: B023
+            for prefix in place.writable_prefixes:
+                key = {"Bucket": BUCKET, "Key": f"{prefix}seen"}
+                assert is_refused(lambda: s3.get_object(**key))  # noqa: B023
+                assert is_refused(lambda: s3.delete_object(**key))  # noqa: B023
 
     async def test_the_same_user_gets_the_same_keys(self, store):
         door = EmbeddedStoreAdmin(store)
