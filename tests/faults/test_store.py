@@ -104,7 +104,7 @@ def finish(threads: list[threading.Thread]) -> None:
 
 
 def wait_for(uploads: list[Upload], enough: int) -> None:
-    """Wait until so many are acknowledged: a kill then finds some that are and some that are not."""
+    """Wait until so many are acknowledged: the kill is to find some that are, some that are not."""
     eventually(lambda: sum(each.acknowledged for each in uploads) >= enough, bool, DEADLINE_SECONDS)
 
 
