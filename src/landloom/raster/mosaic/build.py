@@ -115,16 +115,7 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
         total = _Build(tasks, growing, executor, report, tell, cancelled).run()
     finally:
         shared_reader().forget()
-    valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
-    skipped = sorted(lacking + total.skipped)  # whichever tile was done first
-    found = {
-        VALID_FRACTION: valid_fraction,
-        SKIPPED: len(skipped),
-        SKIPPED_NAMES: skipped[:MAX_WARNINGS],
-    }
-    store = store.finish(found)
-    _ledger(store).clear()
-    return mosaic_row(store, valid_fraction)
+    return _finished(store, total, lacking)
 
 
 def mosaic_row(store: CubeStore, valid_fraction: float | None) -> MosaicRow:
@@ -210,6 +201,20 @@ def _make(
     if pyramid is None:
         return report, ()
     return report, summarize_shard(pyramid, place_of(task), cancelled)
+
+
+def _finished(store: CubeStore, total: TileReport, lacking: list[str]) -> MosaicRow:
+    """Mark a store complete, with what was left out; return its row."""
+    valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
+    skipped = sorted(lacking + total.skipped)  # whichever tile was done first
+    found = {
+        VALID_FRACTION: valid_fraction,
+        SKIPPED: len(skipped),
+        SKIPPED_NAMES: skipped[:MAX_WARNINGS],
+    }
+    store = store.finish(found)
+    _ledger(store).clear()
+    return mosaic_row(store, valid_fraction)
 
 
 def _ledger(store: CubeStore) -> Ledger:

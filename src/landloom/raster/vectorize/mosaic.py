@@ -117,30 +117,89 @@ def vectorize_mosaic(  # noqa: PLR0913 - what a workflow has to say
     writer = PartWriter.of(source, config, output_crs(target_crs), output_uri)
     size = tile_size or min(source.shard, LARGEST_TILE)
     kept = KeptTiles.of(output_uri, source, config, size)
+    work = _Vectorizing(source, config, writer, kept, size, executor, report, warn, cancelled)
     with ExitStack() as stack:
-        spill = stack.enter_context(Spill(source.shape_yx))
-        _polygonize(source, config, size, spill, kept, executor, report, cancelled)
-        if config.watershed:
-            spill = stack.enter_context(
-                split_all(spill, source, config, writer.degrees, executor, report, warn, cancelled)
-            )
-        parts = stack.enter_context(
-            simplified(
-                spill.parts() or [[]],
-                source,
-                config,
-                writer.degrees,
-                executor.workers,
-                report,
-                cancelled,
-            )
-        )
-        rows = _write(parts, writer, executor, report, cancelled)
+        rows = work.write(work.shape(work.trace(stack), stack))
     kept.clear()
     if config.pmtiles:
         report("vectorize", "Making vector tiles")
         write_tiles(output_uri)
     return output_uri, rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectorizing:
+    """One vectorization in work: its steps, each after the one before it."""
+
+    source: CubeStore
+    config: VectorizeConfig
+    writer: PartWriter
+    kept: KeptTiles
+    size: int
+    """Pixels a side of a tile."""
+    executor: Executor
+    report: Report
+    warn: Callable[[Stage, str], None]
+    cancelled: AskCancelled
+
+    def trace(self, stack: ExitStack) -> Spill:
+        """Return the shapes of all layers, on the disk until the stack is left."""
+        spill = stack.enter_context(Spill(self.source.shape_yx))
+        steps = len(self.source.times)
+        total, done = tile_count(self.source.shape_yx, self.size) * steps, 0
+        traced = self.kept.places()
+        for time_index in range(steps):
+            mergers = [SeamMerger(self.config.connectivity) for _ in self.config.thresholds]
+            layers = [Layer(time_index, index) for index in range(len(mergers))]
+            tasks = self._tasks(time_index, traced)
+            for task, found in self.executor.map(polygonize_task, tasks, self.cancelled):
+                for layer, merger, polygons in zip(layers, mergers, found, strict=True):
+                    spill.add(layer, polygons.closed)
+                    merger.add(task.tile, polygons.open)
+                    if merger.due():
+                        spill.add(layer, merger.drain())
+                done += 1
+                if done % TIDY_EVERY == 0:
+                    return_free_memory()
+                how = TRACED_BEFORE if task.traced else "Tracing polygons"
+                self.report("vectorize", how, done, total)
+            for layer, merger in zip(layers, mergers, strict=True):
+                spill.add(layer, merger.drain())
+        return spill
+
+    def shape(self, spill: Spill, stack: ExitStack) -> list[list[Stretch]]:
+        """Return the parts to write: touching fields split, outlines simplified, as asked for."""
+        degrees, source, config = self.writer.degrees, self.source, self.config
+        common = self.report, self.warn, self.cancelled
+        if config.watershed:
+            split = split_all(spill, source, config, degrees, self.executor, *common)
+            spill = stack.enter_context(split)
+        parts, workers = spill.parts() or [[]], self.executor.workers
+        return stack.enter_context(
+            simplified(parts, source, config, degrees, workers, self.report, self.cancelled)
+        )
+
+    def write(self, parts: list[list[Stretch]]) -> int:
+        """Write the parts and return how many rows they have."""
+        tasks = (Part(number, tuple(stretches)) for number, stretches in enumerate(parts))
+        written = self.executor.map(self.writer.write, tasks, self.cancelled)
+        rows = 0
+        for done, (_, count) in enumerate(written, start=1):
+            rows += count
+            return_free_memory()
+            self.report("vectorize", "Writing polygons", done, len(parts))
+        self.writer.folder.remove_beyond(len(parts))
+        return rows
+
+    def _tasks(self, time_index: int, traced: Collection[Place]) -> Iterator[PolygonizeTask]:
+        height, width = self.source.shape_yx
+        for tile in tiles(self.source.shape_yx, self.size):
+            window = tile.window
+            seams = Seams(window.y0 > 0, window.y1 < height, window.x0 > 0, window.x1 < width)
+            before = (time_index, tile.iy, tile.ix) in traced
+            yield PolygonizeTask(
+                self.source, time_index, tile, seams, self.config, self.kept, before
+            )
 
 
 def _polygonized(
@@ -154,72 +213,6 @@ def _polygonized(
         seams=task.seams,
         connectivity=task.config.connectivity,
     )
-
-
-def _polygonize(
-    source: CubeStore,
-    config: VectorizeConfig,
-    size: int,
-    spill: Spill,
-    kept: KeptTiles,
-    executor: Executor,
-    report: Report,
-    cancelled: AskCancelled,
-) -> None:
-    """Bring the shapes of all layers to the spill."""
-    per_time = tile_count(source.shape_yx, size)
-    total, done = per_time * len(source.times), 0
-    traced = kept.places()
-    for time_index in range(len(source.times)):
-        mergers = [SeamMerger(config.connectivity) for _ in config.thresholds]
-        layers = [Layer(time_index, index) for index in range(len(mergers))]
-        tasks = _tasks(source, config, time_index, size, kept, traced)
-        for task, found in executor.map(polygonize_task, tasks, cancelled):
-            for layer, merger, polygons in zip(layers, mergers, found, strict=True):
-                spill.add(layer, polygons.closed)
-                merger.add(task.tile, polygons.open)
-                if merger.due():
-                    spill.add(layer, merger.drain())
-            done += 1
-            if done % TIDY_EVERY == 0:
-                return_free_memory()
-            report("vectorize", TRACED_BEFORE if task.traced else "Tracing polygons", done, total)
-        for layer, merger in zip(layers, mergers, strict=True):
-            spill.add(layer, merger.drain())
-
-
-def _tasks(
-    source: CubeStore,
-    config: VectorizeConfig,
-    time_index: int,
-    size: int,
-    kept: KeptTiles,
-    traced: Collection[Place],
-) -> Iterator[PolygonizeTask]:
-    height, width = source.shape_yx
-    for tile in tiles(source.shape_yx, size):
-        window = tile.window
-        seams = Seams(window.y0 > 0, window.y1 < height, window.x0 > 0, window.x1 < width)
-        before = (time_index, tile.iy, tile.ix) in traced
-        yield PolygonizeTask(source, time_index, tile, seams, config, kept, before)
-
-
-def _write(
-    parts: list[list[Stretch]],
-    writer: PartWriter,
-    executor: Executor,
-    report: Report,
-    cancelled: AskCancelled,
-) -> int:
-    """Write the parts and return how many rows they have."""
-    tasks = (Part(number, tuple(stretches)) for number, stretches in enumerate(parts))
-    rows = 0
-    for done, (_, written) in enumerate(executor.map(writer.write, tasks, cancelled), start=1):
-        rows += written
-        return_free_memory()
-        report("vectorize", "Writing polygons", done, len(parts))
-    writer.folder.remove_beyond(len(parts))
-    return rows
 
 
 def _stop_if(cancelled: AskCancelled) -> None:
