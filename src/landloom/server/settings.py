@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     s3_addressing: Literal["path", "virtual"] = "path"
     """Whether buckets are named in the path or in the host of the store's URLs."""
     s3_role_arn: str = ""
-    """Role of an external store that users' temporary keys are made of; see `docs/storage.md`."""
+    """Role of an external store that users' temporary keys are made of; see `docs/isolation.md`."""
     s3_sts_endpoint: str = ""
     """Where an external store makes them; empty is `s3_endpoint`."""
     s3_session_seconds: Annotated[int, Field(ge=900, le=43_200)] = 43_200
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     organization_quota_bytes: Annotated[int, Field(ge=0)] | None = None
     """What all of an organization's managed storage may hold; None is no bound."""
     storage_look_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """How often what is stored may be measured; listing takes a twentieth of the time at most."""
+    """How often what is stored may be measured at most; see `storage.quota.measuring`."""
 
     default_region: str = KNOWN_REGIONS[0]
     allowed_regions: tuple[str, ...] = KNOWN_REGIONS

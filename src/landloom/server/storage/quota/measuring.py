@@ -1,7 +1,7 @@
 """Finds out what lies under each prefix: by listing those alone where something may have changed.
 
-Measuring takes a twentieth of the time at most: after a listing of a second, the next one of that
-prefix is twenty seconds later.
+One prefix takes a twentieth of the time at most, after a listing of a second the next one is twenty
+seconds later, and all of them together a fifth.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from landloom.server.storage.sources import Sources
 
 _AWAY_SECONDS: Final = 60.0
 """How long a store that does not answer is left alone."""
+_REST: Final = 4.0
+"""Times that a round took for which nothing is measured after it."""
 _SHARE: Final = 20.0
 """A prefix is measured again after this many times what measuring took."""
 _ANYWAY: Final = timedelta(hours=24)
@@ -55,10 +57,11 @@ class Measuring:
     async def run(self) -> None:
         """Measure what may have changed, again and again, until cancelled."""
         while True:
-            pause = self._settings.storage_look_seconds
+            pause, begun = self._settings.storage_look_seconds, time.monotonic()
             try:
                 await self._add_unknown()
                 await self.measure_stale()
+                pause = max(pause, _REST * (time.monotonic() - begun))
             except Unavailable as problem:
                 _log.warning("storage is not measured", problem=problem.message)
                 pause = _AWAY_SECONDS
