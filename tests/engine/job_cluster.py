@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import httpx
 import psutil
 import ray
 from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
+from tests.api.platform import eventually
 from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
 
 CORES = 16
@@ -54,19 +57,35 @@ def job_cluster() -> Iterator[JobCluster]:
 
 
 def _started() -> tuple[Cluster, int]:
-    """Start a head; again where Ray gives up on a raylet that is slow, after its 30 seconds."""
+    """Start a head; again where it does not come up: a busy machine is too slow for Ray's limits.
+
+    Ray gives up on a raylet after 30 seconds, and may return before its job server answers, or when
+    that has died.
+    """
     for attempt in range(ATTEMPTS):
         before = {process.pid for process in psutil.Process().children()}
         port = _free_port()
         try:
-            return Cluster(initialize_head=True, head_node_args=_head(port)), port
+            cluster = Cluster(initialize_head=True, head_node_args=_head(port))
+            eventually(functools.partial(_answers, port), bool, START_SECONDS)
         except Exception:
             for process in psutil.Process().children():
                 if process.pid not in before:
                     process.kill()
+                    process.wait()
             if attempt == ATTEMPTS - 1:
                 raise
+        else:
+            return cluster, port
     raise AssertionError
+
+
+def _answers(port: int) -> bool:
+    """Tell whether the job server takes jobs, which it asks the head's other processes for."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _head(port: int) -> dict[str, object]:

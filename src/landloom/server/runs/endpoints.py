@@ -54,7 +54,7 @@ async def create_run(
         source_client=x_wherobots_client,
         idempotency_key=idempotency_key,
     )
-    return _json(made, status.HTTP_201_CREATED)
+    return Response(made, status.HTTP_201_CREATED, media_type="application/json")
 
 
 @router.get(
@@ -122,8 +122,8 @@ async def read_logs(
     return await _runs(request).logs(caller, run_id, cursor=_position(cursor), size=size)
 
 
-def _json(document: Document, status_code: int = status.HTTP_200_OK) -> Response:
-    return Response(encode(document), status_code=status_code, media_type="application/json")
+def _json(document: Document) -> Response:
+    return Response(encode(document), media_type="application/json")
 
 
 def _position(cursor: str | None) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import Conflict, NotFound
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
+from landloom.server.db.doubt import without_doubt
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
@@ -26,13 +28,15 @@ from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.rules import Rules
 from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
-from landloom.server.runs.views import Document, is_waiting
+from landloom.server.runs.views import Document, encode, is_waiting
 from landloom.server.settings import Settings
 from landloom.server.storage.sources import Sources
 
 MAX_LOG_LINES: Final = 1000
 """Lines of one page; a line may have 64 KiB."""
 _MAX_CLIENT: Final = 255
+
+_log = structlog.get_logger("landloom.runs")
 
 
 class Runs:
@@ -66,8 +70,12 @@ class Runs:
         region: str | None,
         source_client: str | None,
         idempotency_key: str | None,
-    ) -> Document:
+    ) -> bytes:
         """Put a run into the queue, or return the one that an earlier try of the same POST made.
+
+        Returns:
+            The run as JSON. Once it is stored nothing may fail any more, because clients answer a
+            5xx by submitting again: all that can is done before the commit.
 
         Raises:
             InvalidInput: A region, runtime, version or place of the source that is not on offer.
@@ -76,30 +84,30 @@ class Runs:
         """
         run_id = new_id()
         await self._rules.check_source(request, caller)
-        async with self._database.writing(caller.organization_id) as session:
-            if idempotency_key:
-                earlier = await repository.find_by_idempotency_key(
-                    session, caller.user_id, idempotency_key
-                )
+
+        async def store(again: bool) -> bytes:  # noqa: FBT001 - as `without_doubt` calls it
+            async with self._database.writing(caller.organization_id) as session:
+                earlier = await self._earlier(session, caller, idempotency_key)
+                if earlier is None and again and await repository.exists(session, run_id):
+                    earlier = run_id
                 if earlier is not None:
-                    return await self._shown(session, earlier)
-            organization = await accounts.organization(session, caller.organization_id)
-            payload = self._rules.payload(request, organization, region=region, run_id=run_id)
-            row = self._row(caller, run_id, payload, source_client)
-            row.idempotency_key = idempotency_key or None
-            session.add(row)
-            try:
-                await session.flush()
-            except IntegrityError as problem:
-                raise Conflict(
-                    "Another try with this Idempotency-Key is being stored.",
-                    suggestion="Try again in a moment: it will answer with that run.",
-                ) from problem
-            # Shown before it is committed: once it is stored nothing may fail any more, because
-            # clients answer a 5xx by submitting again.
-            view = await self._shown(session, run_id)
-        self._dispatcher.wake()
-        return view
+                    return encode(await self._shown(session, earlier))
+                organization = await accounts.organization(session, caller.organization_id)
+                payload = self._rules.payload(request, organization, region=region, run_id=run_id)
+                row = self._row(caller, run_id, payload, source_client)
+                row.idempotency_key = idempotency_key or None
+                session.add(row)
+                try:
+                    await session.flush()
+                except IntegrityError as problem:
+                    if again:
+                        raise
+                    raise _being_stored() from problem
+                return encode(await self._shown(session, run_id))
+
+        made = await without_doubt(store)
+        self._tell_dispatcher()
+        return made
 
     async def get(self, caller: Caller, run_id: str) -> Document:
         """Return a run.
@@ -190,6 +198,20 @@ class Runs:
                 for place in await repository.queue(session, self._millicores, only=waiting):
                     waiting[place.id]["message"] = f"Waiting: position {place.position} in line."
 
+    async def _earlier(
+        self, session: AsyncSession, caller: Caller, idempotency_key: str | None
+    ) -> str | None:
+        if not idempotency_key:
+            return None
+        return await repository.find_by_idempotency_key(session, caller.user_id, idempotency_key)
+
+    def _tell_dispatcher(self) -> None:
+        """Wake the dispatcher, or let it find the run when it looks around, in some seconds."""
+        try:
+            self._dispatcher.wake()
+        except Exception:  # noqa: BLE001 - the run is stored, and its client must be told so
+            _log.exception("the dispatcher was not woken")
+
     async def _shown(self, session: AsyncSession, run_id: str) -> Document:
         found = await self._documents.one(session, run_id)
         if found is None:
@@ -222,6 +244,13 @@ class Runs:
             source_client=(source_client or "")[:_MAX_CLIENT] or None,
             timed_out=False,
         )
+
+
+def _being_stored() -> Conflict:
+    return Conflict(
+        "Another try with this Idempotency-Key is being stored.",
+        suggestion="Try again in a moment: it will answer with that run.",
+    )
 
 
 def _not_found(run_id: str) -> NotFound:
