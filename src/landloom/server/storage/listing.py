@@ -12,8 +12,8 @@ from typing import Final, Self
 import msgspec
 
 from landloom.errors import BadRequest
+from landloom.server.storage.answers import Listing
 from landloom.server.storage.names import last_name
-from landloom.server.storage.objects import Listing
 from landloom.server.storage.places import Source
 from landloom.server.storage.schemas import FileEntry, FileEntryType
 

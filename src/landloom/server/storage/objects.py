@@ -1,7 +1,7 @@
 """The one door to S3: every store of every source, by its own keys.
 
-boto3 in threads, of which the door has its own: a store that does not answer holds up nobody else's
-work. Signing URLs needs no request, and is done elsewhere.
+In threads of the door's own: a store that does not answer holds up nobody else's work. By boto3,
+but for listing, which is done often and to which botocore adds most. Signing URLs needs no request.
 """
 
 from __future__ import annotations
@@ -12,25 +12,19 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from landloom.errors import (
-    BadRequest,
-    Conflict,
-    Forbidden,
-    InvalidInput,
-    LandloomError,
-    NotFound,
-    Unavailable,
-)
+from landloom.errors import NotFound, Unavailable
+from landloom.server.storage.answers import Listing, StoredObject
 from landloom.server.storage.clients import s3_client
 from landloom.server.storage.layout import SCHEME
+from landloom.server.storage.lister import Lister
 from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.refusals import ABSENT, as_ours
 
 PAGE: Final = 1000
 """Keys that S3 lists, or deletes, by one request at most."""
@@ -39,33 +33,6 @@ _CLIENTS: Final = 64
 """Clients that are kept; those used longest ago go first."""
 _THREADS: Final = 16
 _CHUNK_BYTES: Final = 1 << 20
-_ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
-_REFUSED: Final = frozenset(
-    {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-)
-_TAKEN: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
-_BROKEN: Final = frozenset({"KeyTooLongError", "InvalidArgument", "InvalidURI", "400"})
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object as a listing shows it."""
-
-    key: str
-    size: int
-    """In bytes."""
-    modified_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What one request lists."""
-
-    objects: tuple[StoredObject, ...]
-    folders: tuple[str, ...]
-    """Prefixes, each ending with `/`."""
-    next: str | None
-    """What continues the listing; None at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +63,7 @@ class S3Objects:
     def __init__(self) -> None:
         self._clients: OrderedDict[StoreAccess, Any] = OrderedDict()
         self._lock = threading.Lock()
+        self._lister = Lister()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
 
     async def download(self, access: StoreAccess, bucket: str, key: str, destination: Path) -> None:
@@ -121,19 +89,12 @@ class S3Objects:
         limit: int = PAGE,
     ) -> Listing:
         """List up to `limit` objects and folders under `prefix`, or, `deep`, objects alone."""
-        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": limit}
-        asked |= {} if deep else {"Delimiter": "/"}
-        asked |= {"ContinuationToken": after} if after else {}
-        answer = await self._do(
-            access, lambda client: client.list_objects_v2(**asked), f"{SCHEME}{bucket}/{prefix}"
-        )
-        return Listing(
-            objects=tuple(
-                StoredObject(each["Key"], each["Size"], each["LastModified"])
-                for each in answer.get("Contents", ())
-            ),
-            folders=tuple(each["Prefix"] for each in answer.get("CommonPrefixes", ())),
-            next=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
+        asked = {"list-type": "2", "prefix": prefix, "max-keys": str(limit), "encoding-type": "url"}
+        asked |= {} if deep else {"delimiter": "/"}
+        asked |= {"continuation-token": after} if after else {}
+        here = replace(access, public_url=None)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._lister.list, here, bucket, asked
         )
 
     async def look(self, access: StoreAccess, bucket: str, key: str) -> StoredObject:
@@ -204,8 +165,8 @@ class S3Objects:
             access, lambda client: client.delete_objects(Bucket=bucket, Delete=asked), uri
         )
         for problem in answer.get("Errors", ()):
-            if problem.get("Code") not in _ABSENT:
-                raise _as_ours(str(problem.get("Code")), f"{SCHEME}{bucket}/{problem.get('Key')}")
+            if problem.get("Code") not in ABSENT:
+                raise as_ours(str(problem.get("Code")), f"{SCHEME}{bucket}/{problem.get('Key')}")
 
     async def _do[T](self, access: StoreAccess, work: Callable[[Any], T], uri: str) -> T:
         def attempt() -> T:
@@ -213,7 +174,7 @@ class S3Objects:
                 return work(self._client(access))
             except ClientError as problem:
                 code = str(problem.response.get("Error", {}).get("Code", ""))
-                raise _as_ours(code, uri) from problem
+                raise as_ours(code, uri) from problem
             except BotoCoreError as problem:
                 raise Unavailable(
                     f"The object store did not answer for {uri}: {problem}.",
@@ -230,20 +191,3 @@ class S3Objects:
             while len(self._clients) > _CLIENTS:
                 self._clients.popitem(last=False)
         return client
-
-
-def _as_ours(code: str, uri: str) -> LandloomError:
-    if code in _ABSENT:
-        return NotFound(f"There is no object {uri}.", suggestion="Upload it first.")
-    if code in _REFUSED:
-        return Forbidden(
-            f"The store gives no right to {uri}.",
-            suggestion="Use what lies under USER_S3_PATH or USER_S3_SHARED_PATH.",
-        )
-    if code in _TAKEN:
-        return Conflict(f"{uri} is there already.")
-    if code in _BROKEN:
-        return InvalidInput(f"The object store takes no object {uri}: {code}.")
-    if code == "NotImplemented":
-        return BadRequest(f"The object store cannot do this with {uri}.")
-    return Unavailable(f"The object store refused {uri}: {code}.")
