@@ -126,8 +126,11 @@ def test_multiscales_keep_the_pixels_and_add_overviews(client, prediction):
     assert "zarr" in result.map_url
 
 
-def test_prompts_are_answered_with_geometries(client, own_mosaic, tmp_path):
+def test_prompts_are_answered_with_geometries(platform, client, own_mosaic, tmp_path):
     model = blob_finder(tmp_path / "finder.pt2")
+    # The workflow may run as a user who cannot read this file: it finds the registered one.
+    added = platform.landloom("models", "add", "finder", str(model.path))
+    assert added.returncode == 0, added.stderr
     result = client.predict_mosaic_geometries(
         own_mosaic,
         str(model.path),

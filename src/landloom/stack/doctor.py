@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from landloom.errors import SetupProblem
+from landloom.server.launchers.isolation import find_isolation
+from landloom.stack.configuration import make_settings
 from landloom.stack.files import private_folder
 from landloom.stack.instance import Instance, Ports
 from landloom.stack.ports import GRPC_OFFSET, is_free, pick
@@ -37,8 +40,8 @@ class Finding:
 
 
 def examine(data: Path | None = None) -> list[Finding]:
-    """Check Python, memory, disk, the store's program, the ports, and `data` where given."""
-    findings = [_python(), _memory(), _disk(data or Path.cwd()), _binary()]
+    """Check Python, memory, disk, the store's program, isolation, ports, and `data` if given."""
+    findings = [_python(), _memory(), _disk(data or Path.cwd()), _binary(), _isolation()]
     if data is None:
         return [*findings, _some_ports()]
     return [*findings, _folder(data), _ports_of(data)]
@@ -90,6 +93,27 @@ def _binary() -> Finding:
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(name, ok=False, detail=f"weed does not run: {error}", way_out=way_out)
     return Finding(name, ok=True, detail=said.stdout.strip(), way_out=way_out)
+
+
+def _isolation() -> Finding:
+    """Try to run a job as another user. Without it a platform works, for one user."""
+    name, way_out = "isolation", "Correct what LANDLOOM_ISOLATION and LANDLOOM_JOB_UIDS say."
+    with tempfile.TemporaryDirectory(prefix="landloom-doctor-") as trial:
+        try:
+            settings = make_settings(data_dir=Path(trial).resolve())
+            found = find_isolation(settings)
+        except SetupProblem as problem:
+            return Finding(name, ok=False, detail=problem.message, way_out=way_out)
+    if isinstance(found, str):
+        return Finding(
+            name,
+            ok=settings.isolation != "require",
+            detail=f"users cannot be kept apart ({found}): a second one will be refused",
+            way_out="Run as root on Linux, or set LANDLOOM_ISOLATION=auto.",
+        )
+    means = {"namespace": "a view of the file system each", "user": "the modes of folders"}
+    detail = f"jobs run as users of their own, kept apart by {means[found.means]}"
+    return Finding(name, ok=True, detail=detail, way_out=way_out)
 
 
 def _some_ports() -> Finding:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,7 @@ class Site:
 
     data: Path
     isolation: Isolation
+    python: str = sys.executable
 
     def __post_init__(self) -> None:
         self.launcher = LocalLauncher(grace_seconds=1, isolation=self.isolation)
@@ -87,7 +91,7 @@ class Site:
         return Workload(
             id=name,
             directory=self.data / "workloads" / name,
-            argv=(sys.executable, "-c", code, *arguments),
+            argv=(self.python, "-c", code, *arguments),
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
             timeout_seconds=60,
             cpus=1,
@@ -146,7 +150,10 @@ def done(attempts: dict[str, str]) -> list[str]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder as `landloom up` has it, below folders that nobody else may pass."""
-    made = tmp_path_factory.mktemp("isolated") / "data"
+    return furnished(tmp_path_factory.mktemp("isolated") / "data")
+
+
+def furnished(made: Path) -> Path:
     for name in ("db", "store", "store-conf", "cache", "workloads", "profile"):
         (made / name).mkdir(mode=0o700, parents=True)
     made.chmod(0o700)
@@ -164,64 +171,83 @@ def site(data: Path) -> Site:
     return Site(data, found)
 
 
+@pytest.fixture(scope="module", params=["namespace", "user"])
+def kept(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Either means: the second has no view, and only modes keep users apart."""
+    if request.param == "namespace":
+        yield request.getfixturevalue("site")
+        return
+    python = Path("/usr/bin/python3")
+    if not python.exists():
+        pytest.skip("no interpreter that every user may run")
+    # Where everybody may pass, unlike pytest's own folders.
+    folder = Path(tempfile.mkdtemp(prefix="landloom-isolated-", dir="/var/tmp"))
+    try:
+        folder.chmod(0o711)
+        made = furnished(folder / "data")
+        yield Site(made, Isolation("user", made, FIRST, LAST), python=str(python))
+    finally:
+        shutil.rmtree(folder)
+
+
 @only_root
 class TestWhatAJobReaches:
-    def test_it_works_in_its_folder_and_home_and_tmp(self, site: Site) -> None:
+    def test_it_works_in_its_folder_and_home_and_tmp(self, kept: Site) -> None:
         code = (
             "import getpass, os, pathlib, tempfile\n"
             "pathlib.Path('here').write_text('1')\n"
             "pathlib.Path.home().joinpath('kept').write_text('1')\n"
-            "print(tempfile.NamedTemporaryFile().name.startswith('/tmp/'))\n"
+            "print(tempfile.gettempdir() in ('/tmp', os.path.abspath('../tmp')))\n"
             "print(open('/dev/stdout', 'w').write('') == 0, getpass.getuser())\n"
             "print(os.getuid() == os.getgid() == os.geteuid() > 0, os.getgroups())\n"
         )
-        told = site.run("works", code)
+        told = kept.run("works", code)
         assert told == ["True", "True job", "True []"]
-        home = site.run("home", "import pathlib; print((pathlib.Path.home() / 'kept').read_text())")
+        home = kept.run("home", "import pathlib; print((pathlib.Path.home() / 'kept').read_text())")
         assert home == ["1"]
 
-    def test_nothing_of_the_platforms(self, site: Site) -> None:
+    def test_nothing_of_the_platforms(self, kept: Site) -> None:
         names = ("", "db", "store", "store-conf", "profile", "workloads", "homes", "cache")
-        folders = [site.data / name for name in names]
-        files = [site.data / name for name in ("secret", "connection.env", "job-users.json")]
-        files += [site.data / "store-conf" / "s3.json", site.data / "db" / "landloom.sqlite"]
+        folders = [kept.data / name for name in names]
+        files = [kept.data / name for name in ("secret", "connection.env", "job-users.json")]
+        files += [kept.data / "store-conf" / "s3.json", kept.data / "db" / "landloom.sqlite"]
         attempts = [("make", each) for each in folders]
         attempts += [(way, each) for each in files for way in ("read", "write", "remove", "rename")]
         attempts += [("read", "/etc/shadow"), ("make", "/root"), ("become", 0)]
         attempts += [("list", each) for each in folders if each.name in {"store", "store-conf"}]
-        assert done(site.attempts(*attempts)) == []
+        assert done(kept.attempts(*attempts)) == []
 
-    def test_neither_another_users_workload_nor_home(self, site: Site) -> None:
-        site.run("bens", "import pathlib; pathlib.Path('result').write_text('x')", owner="ben")
-        theirs = site.data / "workloads" / "bens"
-        home = site.isolation.home(json.loads((site.data / "job-users.json").read_text())["ben"])
+    def test_neither_another_users_workload_nor_home(self, kept: Site) -> None:
+        kept.run("bens", "import pathlib; pathlib.Path('result').write_text('x')", owner="ben")
+        theirs = kept.data / "workloads" / "bens"
+        home = kept.isolation.home(json.loads((kept.data / "job-users.json").read_text())["ben"])
         attempts = [("list", theirs), ("make", theirs), ("read", theirs / "work" / "result")]
         attempts += [("read", theirs / "log"), ("list", theirs / "work"), ("list", home)]
         attempts += [("make", theirs / "work"), ("make", home)]
-        assert done(site.attempts(*attempts)) == []
+        assert done(kept.attempts(*attempts)) == []
         assert (theirs / "work" / "result").read_text() == "x"
 
-    def test_its_own_end_and_log_it_neither_reads_nor_forges(self, site: Site) -> None:
+    def test_its_own_end_and_log_it_neither_reads_nor_forges(self, kept: Site) -> None:
         code = REACH.replace(
             "for way, path in json.loads(sys.argv[1]):",
             "for way, path in [(way, os.path.join('..', name)) for name in json.loads(sys.argv[1])"
             " for way in ('read', 'write', 'remove', 'rename', 'replace')] + [('make', '..')]:",
         )
         own = ["spec.json", "runner.json", "runner.lock", "log", "exit", "cancel", "usage"]
-        told = [json.loads(line) for line in site.run("forges", code, json.dumps(own))]
+        told = [json.loads(line) for line in kept.run("forges", code, json.dumps(own))]
         assert len(told) == 5 * len(own) + 1
         assert [each for each in told if each[2] == "done"] == []
 
-    def test_no_other_process(self, site: Site) -> None:
+    def test_no_other_process(self, kept: Site) -> None:
         me = os.getpid()
         attempts = [("read", f"/proc/{me}/environ"), ("list", f"/proc/{me}/fd"), ("kill", me)]
         attempts += [("trace", me), ("list", "/proc/1/root"), ("read", "/proc/1/environ")]
-        assert done(site.attempts(*attempts)) == []
-        if site.isolation.means == "namespace":
-            told = site.attempts(("read", f"/proc/{me}/cmdline"))
+        assert done(kept.attempts(*attempts)) == []
+        if kept.isolation.means == "namespace":
+            told = kept.attempts(("read", f"/proc/{me}/cmdline"))
             assert done(told) == []
 
-    def test_no_socket_of_the_platforms(self, site: Site) -> None:
+    def test_no_socket_of_the_platforms(self, kept: Site) -> None:
         import socket
 
         with socket.socket(socket.AF_UNIX) as door:
@@ -230,12 +256,12 @@ class TestWhatAJobReaches:
             short.chmod(0o700)
             door.listen()
             try:
-                assert done(site.attempts(("connect", short))) == []
+                assert done(kept.attempts(("connect", short))) == []
             finally:
                 short.unlink()
 
-    def test_root_cannot_be_had_back(self, site: Site) -> None:
-        told = site.run(
+    def test_root_cannot_be_had_back(self, kept: Site) -> None:
+        told = kept.run(
             "privileges",
             "import re, pathlib\n"
             "status = pathlib.Path('/proc/self/status').read_text()\n"
@@ -244,20 +270,20 @@ class TestWhatAJobReaches:
         )
         assert told == ["CapEff 0", "CapPrm 0", "CapInh 0", "CapAmb 0", "NoNewPrivs 1"]
 
-    def test_what_one_leaves_in_tmp_another_does_not_see(self, site: Site) -> None:
+    def test_what_one_leaves_in_tmp_another_does_not_see(self, kept: Site) -> None:
         leave = "import os, pathlib, tempfile\nprint(os.listdir(tempfile.gettempdir()))\n"
-        site.run("leaves", leave + "pathlib.Path(tempfile.gettempdir(), 'left').write_text('x')")
-        assert "left" not in site.run("looks", leave, owner="ben")[0]
+        kept.run("leaves", leave + "pathlib.Path(tempfile.gettempdir(), 'left').write_text('x')")
+        assert "left" not in kept.run("looks", leave, owner="ben")[0]
 
-    def test_prepared_files_are_read_and_not_changed(self, site: Site) -> None:
-        directory = site.data / "workloads" / "prepared"
+    def test_prepared_files_are_read_and_not_changed(self, kept: Site) -> None:
+        directory = kept.data / "workloads" / "prepared"
         (directory / "script").mkdir(parents=True)
         (directory / "script" / "job.py").write_text("the script")
         (directory / "script" / "job.py").chmod(0o600)
         attempts = [("read", "../script/job.py"), ("write", "../script/job.py")]
         attempts += [("make", "../script"), ("rename", "../script")]
         code = REACH.replace("json.loads(sys.argv[1])", repr(attempts))
-        told = [json.loads(line)[2] == "done" for line in site.run("prepared", code)]
+        told = [json.loads(line)[2] == "done" for line in kept.run("prepared", code)]
         assert told == [True, False, False, False]
 
 
