@@ -86,6 +86,29 @@ SCRIPTS = {
         with rasterio.open(uri) as source:
             assert (source.read() == values).all()
     """,
+    "requests": """
+        import os
+        import requests
+        api = requests.Session()
+        api.headers["X-API-Key"] = os.environ["WHEROBOTS_API_KEY"]
+        url, home = os.environ["LANDLOOM_URL"], os.environ["USER_S3_PATH"].removeprefix("s3://")
+        keys = [f"{home}by requests/{n} ü+%.txt" for n in range(3)]
+        made = api.post(url + "/files/upload-urls", json=keys, timeout=10).json()
+        for each in made:
+            sent = requests.put(each["uploadUrl"], data=each["key"].encode(), timeout=10)
+            assert sent.status_code == 200, sent.text
+        folder = url + "/storage/user_files/directories/by requests"
+        listed = api.get(folder, params={"limit": 2}, timeout=10).json()
+        assert len(listed["items"]) == 2 and listed["next_page"]
+        file = url + "/storage/user_files/files/by requests/1 ü%2B%25.txt"
+        moved = api.get(file, timeout=10, allow_redirects=False)
+        assert moved.status_code == 302
+        got = requests.get(moved.headers["Location"], timeout=10)
+        assert got.content == keys[1].encode()
+        assert requests.get(moved.headers["Location"].partition("?")[0]).status_code == 403
+        assert api.delete(folder, timeout=10).status_code == 200
+        assert api.get(folder, timeout=10).status_code == 404
+    """,
     "pyarrow": """
         import os
         import pyarrow as pa
