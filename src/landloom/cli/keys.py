@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from landloom.cli.asking import KEY_DAYS, connected, key_end, print_json
 from landloom.cli.runs import ConnectionFile, DataFolder
-
-if TYPE_CHECKING:
-    from landloom.cli.client import ApiClient
 
 cli = typer.Typer(
     name="keys",
@@ -19,8 +17,6 @@ cli = typer.Typer(
 )
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id.", show_default=False)]
-
-_DEFAULT_DAYS = 90
 
 
 @cli.command("list")
@@ -33,14 +29,12 @@ def list_keys(
     data: DataFolder = None,
 ) -> None:
     """List keys, newest first. A key itself is never shown again."""
-    import json
-
     from landloom.cli.table import print_table
 
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = client.keys(everybody=everybody)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
         return
     titles = ("ID", "NAME", "KEY", "STATE", "EXPIRES", "OWNER")
     print_table(titles, [_cells(key) for key in found])
@@ -49,7 +43,7 @@ def list_keys(
 @cli.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="What it is for: 1 to 50 characters.")],
-    days: Annotated[int, typer.Option(min=1, help="Days until it ends.")] = _DEFAULT_DAYS,
+    days: Annotated[int, typer.Option(min=1, help="Days until it ends.")] = KEY_DAYS,
     owner: Annotated[
         str | None,
         typer.Option(help="Id of the principal it acts for; for administrators. Else yourself."),
@@ -62,10 +56,8 @@ def create_key(
     The key alone goes to standard output, so that it can be kept by a shell:
     export WHEROBOTS_API_KEY=$(landloom keys create my-dag)
     """
-    from datetime import UTC, datetime, timedelta
-
-    expires = datetime.now(UTC) + timedelta(days=days)
-    with _client(connection, data) as client:
+    expires = key_end(days)
+    with connected(connection, data) as client:
         made = client.create_key(name, expires.isoformat(), owner)
     typer.echo(made["key"])
     typer.echo(
@@ -76,16 +68,9 @@ def create_key(
 @cli.command("revoke")
 def revoke_key(key_id: KeyId, connection: ConnectionFile = None, data: DataFolder = None) -> None:
     """Revoke a key: it opens nothing from now on."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         client.revoke_key(key_id)
     typer.echo(f"Key {key_id} is revoked.", err=True)
-
-
-def _client(connection: ConnectionFile, data: DataFolder) -> ApiClient:
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
-
-    return ApiClient(Connection.find(connection, data))
 
 
 def _cells(key: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from landloom.cli.asking import KEY_DAYS, connected, key_end, print_json, the_one
 from landloom.cli.runs import ConnectionFile, DataFolder
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ cli = typer.Typer(
 
 Which = Annotated[str, typer.Argument(metavar="ORG", help="An id, or a name.", show_default=False)]
 
-_DEFAULT_DAYS = 90
-
 
 @cli.command("list")
 def list_organizations(
@@ -30,14 +29,12 @@ def list_organizations(
     data: DataFolder = None,
 ) -> None:
     """List all organizations, oldest first."""
-    import json
-
     from landloom.cli.table import print_table
 
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = client.ask_list("/organizations")
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
         return
     print_table(("ID", "NAME", "STATE", "USERS", "MADE", ""), map(_cells, found))
 
@@ -51,7 +48,7 @@ def create_organization(
     ],
     days: Annotated[
         int, typer.Option(min=1, help="Days until the administrator's first key ends.")
-    ] = _DEFAULT_DAYS,
+    ] = KEY_DAYS,
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
@@ -62,16 +59,14 @@ def create_organization(
     \b
     key=$(landloom orgs create Farm --admin "Fay Low" --email fay@farm.example)
     """
-    from datetime import UTC, datetime, timedelta
-
-    expires = datetime.now(UTC) + timedelta(days=days)
+    expires = key_end(days)
     body = {
         "name": name,
         "adminName": admin,
         "adminEmail": email,
         "expiresAt": expires.isoformat(),
     }
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         made = client.ask("POST", "/organizations", body)
     typer.echo(made["key"])
     typer.echo(f"{name} is {made['id']}; the key ends on {expires:%Y-%m-%d}: keep it.", err=True)
@@ -100,7 +95,7 @@ def close(
     data: DataFolder = None,
 ) -> None:
     """Close an organization for good: its keys open nothing any more. Runs and files stay."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = _find(client, which)
         if not yes:
             typer.confirm(f"Close {found['name']} ({found['id']}) for good?", abort=True, err=True)
@@ -109,35 +104,19 @@ def close(
 
 
 def _set(which: str, state: str, connection: ConnectionFile, data: DataFolder) -> None:
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = _find(client, which)
         client.ask("POST", f"/organizations/{found['id']}", {"state": state})
     typer.echo(f"{found['name']} is {state.lower()}.", err=True)
 
 
 def _find(client: ApiClient, which: str) -> dict[str, Any]:
-    from landloom.errors import NotFound
-
-    everything = client.ask_list("/organizations")
-    for field in ("id", "name"):
-        found = [each for each in everything if each[field] == which]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(each["id"] for each in found)
-            raise NotFound(
-                f"There are {len(found)} by the name {which!r}.", suggestion=f"Say {ids}."
-            )
-    raise NotFound(
-        f"There is no organization {which!r}.", suggestion="List them with `landloom orgs list`."
+    return the_one(
+        client.ask_list("/organizations"),
+        which,
+        ("id", "name"),
+        none=(f"There is no organization {which!r}.", "List them with `landloom orgs list`."),
     )
-
-
-def _client(connection: ConnectionFile, data: DataFolder) -> ApiClient:
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
-
-    return ApiClient(Connection.find(connection, data))
 
 
 def _cells(organization: dict[str, Any]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from landloom.cli.asking import connected, print_json
+
 if TYPE_CHECKING:
     from landloom.cli.client import ApiClient
 
@@ -88,16 +90,11 @@ def runs(
     data: DataFolder = None,
 ) -> None:
     """List runs, newest first."""
-    import json
-
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
-
     wanted = [each.upper() for each in status or []]
-    with ApiClient(Connection.find(connection, data)) as client:
+    with connected(connection, data) as client:
         found = client.runs(status=wanted, name=name, limit=limit)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
     elif found:
         _print_table(found)
     else:
@@ -114,11 +111,9 @@ def logs(
     data: DataFolder = None,
 ) -> None:
     """Print what a run has printed."""
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
     from landloom.cli.follow import follow
 
-    with ApiClient(Connection.find(connection, data)) as client:
+    with connected(connection, data) as client:
         client.run(run_id)  # an unknown id is an error, not an empty log
         cursor = _print_log(client, run_id, tail)
         if follow_it:
@@ -127,11 +122,9 @@ def logs(
 
 def cancel(run_id: RunId, connection: ConnectionFile = None, data: DataFolder = None) -> None:
     """Cancel a run; one that has ended stays as it is."""
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
     from landloom.cli.follow import FINAL
 
-    with ApiClient(Connection.find(connection, data)) as client:
+    with connected(connection, data) as client:
         status = str(client.cancel(run_id)["status"])
     ended = f"{run_id} is {status}."
     typer.echo(ended if status in FINAL else f"{run_id} is being cancelled; it is {status} now.")

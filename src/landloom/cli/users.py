@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from landloom.cli.asking import KEY_DAYS, connected, key_end, print_json, the_one
 from landloom.cli.runs import ConnectionFile, DataFolder
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ Who = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_DEFAULT_DAYS = 90
-
 
 @cli.command("list")
 def list_users(
@@ -35,10 +34,10 @@ def list_users(
     """List people and services with their roles, oldest first."""
     from landloom.cli.table import print_table
 
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = client.ask_list("/organization/users")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print_table(("ID", "NAME", "E-MAIL", "KIND", "ROLES", "STATE"), map(_cells, found))
 
@@ -59,7 +58,7 @@ def create_user(
     key: Annotated[
         bool, typer.Option("--key", help="Make a key for it too, and print that, this once.")
     ] = False,
-    days: Annotated[int, typer.Option(min=1, help="Days until that key ends.")] = _DEFAULT_DAYS,
+    days: Annotated[int, typer.Option(min=1, help="Days until that key ends.")] = KEY_DAYS,
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
@@ -71,15 +70,13 @@ def create_user(
     landloom users create "Ada Low" --email ada@example.org --role Admin
     export WHEROBOTS_API_KEY=$(landloom users create airflow --service --key)
     """
-    from datetime import UTC, datetime, timedelta
-
     body = {"name": name, "email": email, "kind": "SERVICE" if service else "HUMAN"}
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         made = client.ask("POST", "/organization/users", body | {"roles": role or ["User"]})
         if not key:
             typer.echo(made["id"])
             return
-        expires = datetime.now(UTC) + timedelta(days=days)
+        expires = key_end(days)
         shown = client.create_key(name[:50], expires.isoformat(), made["id"])
     typer.echo(shown["key"])
     typer.echo(f"{name} is {made['id']}; the key ends on {expires:%Y-%m-%d}: keep it.", err=True)
@@ -120,7 +117,7 @@ def enable_user(who: Who, connection: ConnectionFile = None, data: DataFolder = 
 @cli.command("remove")
 def remove_user(who: Who, connection: ConnectionFile = None, data: DataFolder = None) -> None:
     """Remove a person or a service and revoke its keys for good. Its runs and files stay."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = _find(client, who)
         client.ask("DELETE", f"/organization/users/{found['id']}")
     typer.echo(f"{found['name']} is removed.", err=True)
@@ -133,10 +130,10 @@ def list_roles(
     """List the organization's roles and what they allow."""
     from landloom.cli.table import print_table
 
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = client.ask_list("/organization/roles")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [
         (role["name"], policy["effect"], policy["action"], policy["locator"])
@@ -171,7 +168,7 @@ def set_role(
     """
     policies = [_policy(text, "ALLOW") for text in allow or ()]
     policies += [_policy(text, "DENY") for text in deny or ()]
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         client.ask("PUT", f"/organization/roles/{quote(name, safe='')}", {"policies": policies})
     typer.echo(f"The role {name} has {len(policies)} policies.", err=True)
 
@@ -183,7 +180,7 @@ def remove_role(
     data: DataFolder = None,
 ) -> None:
     """Remove a role; whoever has it loses what it allows."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         client.ask("DELETE", f"/organization/roles/{quote(name, safe='')}")
     typer.echo(f"The role {name} is removed.", err=True)
 
@@ -191,35 +188,24 @@ def remove_role(
 def _change(
     who: str, change: dict[str, Any], connection: ConnectionFile, data: DataFolder
 ) -> dict[str, Any]:
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         return client.ask("POST", f"/organization/users/{_find(client, who)['id']}", change)
 
 
 def _find(client: ApiClient, who: str) -> dict[str, Any]:
     """Return the one principal by this id, address or name."""
-    from landloom.errors import NotFound
-
-    everybody = client.ask_list("/organization/users")
-    for field in ("id", "email", "name"):
-        found = [each for each in everybody if (each[field] or "").casefold() == who.casefold()]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(each["id"] for each in found)
-            raise NotFound(f"There are {len(found)} by the name {who!r}.", suggestion=f"Say {ids}.")
-    raise NotFound(f"There is nobody {who!r}.", suggestion="List them with `landloom users list`.")
+    return the_one(
+        client.ask_list("/organization/users"),
+        who,
+        ("id", "email", "name"),
+        none=(f"There is nobody {who!r}.", "List them with `landloom users list`."),
+        alike=str.casefold,
+    )
 
 
 def _policy(text: str, effect: str) -> dict[str, str]:
     action, _, locator = text.partition("@")
     return {"action": action, "locator": locator or "*", "effect": effect}
-
-
-def _client(connection: ConnectionFile, data: DataFolder) -> ApiClient:
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
-
-    return ApiClient(Connection.find(connection, data))
 
 
 def _cells(user: dict[str, Any]) -> list[str]:
@@ -232,9 +218,3 @@ def _cells(user: dict[str, Any]) -> list[str]:
 
 def _roles(user: dict[str, Any]) -> str:
     return ", ".join(role["name"] for role in user["roles"])
-
-
-def _print_json(found: list[dict[str, Any]]) -> None:
-    import json
-
-    typer.echo(json.dumps(found, indent=1))
