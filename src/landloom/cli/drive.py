@@ -65,6 +65,10 @@ class Drive:
         self._client = client
         self._sources: list[dict[str, Any]] | None = None
 
+    def usage(self) -> dict[str, Any]:
+        """Return how much lies where, and how much may."""
+        return self._client.ask("GET", "/storage/usage")
+
     def find(self, text: str) -> Remote:
         """Return what a text names; without any of the prefixes it lies in one's own folder.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from landloom.cli import integrations
 from landloom.cli.runs import ConnectionFile, DataFolder
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ cli = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+cli.add_typer(integrations.cli, name="integrations")
 
 Place = Annotated[
     str, typer.Argument(metavar="PLACE", help="my:PATH, shared:PATH or s3://BUCKET/KEY.")
@@ -150,6 +153,35 @@ def share(
     with _drive(connection, data) as drive:
         found = drive.find(place)
         typer.echo(drive.upload_url(found) if upload else drive.download_url(found))
+
+
+@cli.command("usage")
+def show_usage(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    connection: ConnectionFile = None,
+    data: DataFolder = None,
+) -> None:
+    """Show how much lies where, and how much may."""
+    import json
+
+    from landloom.cli.table import print_table
+
+    with _drive(connection, data) as drive:
+        found = drive.usage()
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    rows = []
+    for prefix in found["prefixes"]:
+        rows.append([_size(prefix["bytes"]), str(prefix["objects"]), prefix["path"]])
+        rows += [
+            [_size(each["bytes"]), str(each["objects"]), f"  {each['name']}/"]
+            for each in prefix["folders"]
+        ]
+    print_table(("SIZE", "FILES", "PLACE"), rows)
+    quota = found["quotaBytes"]
+    bound = "no quota" if quota is None else f"a quota of {_size(quota)}"
+    typer.echo(f"{_size(found['bytes'])} are your own, with {bound}.", err=True)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import httpx
 from obstore.store import S3Store
 
 from landloom.errors import StoreProblem
-from landloom.raster.store.registered import Registered, find_registered
+from landloom.raster.store.registered import Registered, at_endpoint, find_registered
 
 MANAGED_PATHS = ("USER_S3_PATH", "USER_S3_SHARED_PATH", "USER_WAREHOUSE_PATH")
 """Variables whose value is an s3:// URI in a bucket of the platform."""
@@ -139,10 +139,9 @@ def _ambient_store(
 @lru_cache(maxsize=64)
 def _paid_store(bucket: str, keys: tuple[tuple[str, str], ...]) -> Any:
     region = _bucket_region(bucket)
-    config: Any = dict(keys)
+    config: Any = dict(keys) | at_endpoint(f"https://s3.{region}.amazonaws.com")
     return S3Store(
         bucket,
-        endpoint=f"https://s3.{region}.amazonaws.com",
         region=region,
         request_payer=True,
         virtual_hosted_style_request=False,
@@ -155,14 +154,15 @@ def _paid_store(bucket: str, keys: tuple[tuple[str, str], ...]) -> Any:
 @lru_cache(maxsize=64)
 def _public_store(bucket: str) -> Any:
     region = _bucket_region(bucket)
+    config: Any = at_endpoint(f"https://s3.{region}.amazonaws.com")
     return S3Store(
         bucket,
-        endpoint=f"https://s3.{region}.amazonaws.com",
         region=region,
         skip_signature=True,
         virtual_hosted_style_request=False,
         client_options=client_options(),
         retry_config=retry_config(),
+        config=config,
     )
 
 

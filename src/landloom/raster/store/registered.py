@@ -56,7 +56,7 @@ class Registered:
         scheme, _, host = self.endpoint_url.partition("://")
         return {
             # Where the host names the bucket, obstore takes the endpoint as it is.
-            "endpoint": f"{scheme}://{self.bucket}.{host}" if virtual else self.endpoint_url,
+            **at_endpoint(f"{scheme}://{self.bucket}.{host}" if virtual else self.endpoint_url),
             "region": self.region,
             "virtual_hosted_style_request": virtual,
             "skip_signature": not self.access_key,
@@ -73,6 +73,14 @@ class Registered:
             "token": self.session_token or None,
             "expires_at": None,
         }
+
+
+def at_endpoint(url: str) -> dict[str, str]:
+    """Return the options by which an obstore S3Store goes to `url`, whatever the environment says.
+
+    AWS_ENDPOINT_URL_S3, which every job has, would win over `endpoint` alone.
+    """
+    return {"endpoint": url, "aws_endpoint_url_s3": url}
 
 
 def registered_buckets() -> frozenset[str]:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from landloom.errors import StoreProblem
-from landloom.raster.store import objects
+from landloom.raster.store import buckets, objects
 from landloom.raster.store.registered import registered_buckets
 
 
@@ -46,6 +46,7 @@ def register(monkeypatch, asked):
     endpoint = asked.pop()
     # A job's own surroundings, none of which is for registered buckets.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ambient")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ambient")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "ambient")
@@ -107,6 +108,14 @@ def test_another_bucket_is_none_of_them(register, monkeypatch):
     for uri in ("s3://mine/x", "s3://partner/b/x"):
         assert objects.resolve(uri).store.config["endpoint"] == "http://127.0.0.1:9"
     assert registered_buckets() == {"partner"}
+
+
+def test_a_public_bucket_of_aws_is_not_looked_for_at_the_ambient_endpoint(register, monkeypatch):
+    register()
+    monkeypatch.setattr(buckets, "_bucket_region", lambda _: "eu-central-1")
+    config = objects.resolve("s3://sentinel-cogs/x").store.config
+    assert config["endpoint_url_s3"] == "https://s3.eu-central-1.amazonaws.com"
+    assert config["skip_signature"] == "true"
 
 
 def test_what_cannot_be_read_is_told_without_showing_it(monkeypatch):
