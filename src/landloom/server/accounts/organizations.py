@@ -84,8 +84,7 @@ class Organizations:
                 raise Conflict(f"The organization {row.name!r} was closed, which is for good.")
             row.state, row.updated_at = state, now()
             await session.flush()
-            found = await repository.organizations(session)
-            return next(_summary(each, users) for each, users in found if each.id == row.id)
+            return _summary(row, await repository.principals_of(session, row.id))
 
 
 def _summary(row: tables.Organization, users: int) -> schemas.OrganizationSummary:

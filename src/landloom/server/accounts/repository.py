@@ -79,6 +79,16 @@ async def count_active(session: AsyncSession) -> int:
     return int((await session.scalars(query)).one())
 
 
+async def principals_of(session: AsyncSession, organization_id: str) -> int:
+    """Return how many principals an organization has, the removed ones not counted."""
+    query = (
+        select(func.count())
+        .select_from(User)
+        .where(User.organization_id == organization_id, User.deleted_at.is_(None))
+    )
+    return int((await session.scalars(query)).one())
+
+
 async def users_by_id(session: AsyncSession, user_ids: Collection[str]) -> Sequence[User]:
     """Return these users, with their roles."""
     return (await session.scalars(select(User).where(User.id.in_(user_ids)))).all()

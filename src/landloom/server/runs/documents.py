@@ -20,7 +20,7 @@ from landloom.server.accounts.views import principal
 from landloom.server.db.recent import Recent
 from landloom.server.db.session import Database
 from landloom.server.runs import repository
-from landloom.server.runs.repository import EventRow, RunPlace, RunRow
+from landloom.server.runs.rows import EventRow, RunPlace, RunRow
 from landloom.server.runs.states import RunStatus
 from landloom.server.runs.views import Document, encode, run_document
 

@@ -26,7 +26,6 @@ from landloom.server.launchers.runtimes import Allotment, clamp, millicores
 from landloom.server.runs.files import BroughtFiles, Copy, Files
 from landloom.server.runs.schemas import (
     FileDependency,
-    PyPiDependency,
     RunPayload,
     RunPythonPayload,
 )
@@ -193,9 +192,9 @@ class Preparation:
             python=settings.job_python,
             cache_dir=settings.cache_dir,
         )
-        named = [each for each in run.payload.environment.dependencies if _is_named(each)]
+        asked = [each.wire() for each in run.payload.environment.dependencies]
         packages = await prepare_packages(
-            [*requirements_of([each.wire() for each in named]), *map(str, files.wheels)],
+            [*requirements_of(asked), *map(str, files.wheels)],
             python=base,
             cache_dir=settings.cache_dir,
         )
@@ -211,10 +210,6 @@ class Preparation:
             run_id=run.id,
         )
         return key.key
-
-
-def _is_named(dependency: PyPiDependency | FileDependency) -> bool:
-    return isinstance(dependency, PyPiDependency)
 
 
 def _python_source(payload: RunPayload) -> RunPythonPayload:

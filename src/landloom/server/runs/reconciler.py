@@ -29,6 +29,7 @@ from landloom.server.logs.base import LogStore
 from landloom.server.runs import repository
 from landloom.server.runs.endings import Ending, ending_of, lost, not_prepared, not_started
 from landloom.server.runs.preparation import Preparation, RunWork, run_work
+from landloom.server.runs.rows import Waiting
 from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run
 from landloom.server.settings import Settings
@@ -269,7 +270,7 @@ class RunQueue(LeasedRows[Run]):
         one = Demand("", self._smallest, 0)
         return not self._capacity.admit([one], self._demands.values())
 
-    def _demand(self, row: Run | repository.Waiting) -> Demand:
+    def _demand(self, row: Run | Waiting) -> Demand:
         size = self._preparation.allot(row.runtime).runtime
         return Demand(row.id, size.cpus, size.memory_bytes, size.gpus)
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import (
     Select,
@@ -30,6 +30,7 @@ from landloom.server.db.base import Instant, as_wire
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position, Slice
+from landloom.server.runs.rows import EventRow, RunPlace, RunRow, Waiting
 from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run, RunCount, RunEvent
 
@@ -51,60 +52,6 @@ class RunFilter:
         """Whether the counters by status know how many there are."""
         others = self.name is not None or self.created_after is not None or self.region is not None
         return not others and RunStatus.TIMED_OUT not in self.statuses
-
-
-class RunPlace(NamedTuple):
-    """The columns of a run that a listing is cut by, and what is told along with them."""
-
-    id: str
-    created_at: datetime
-    updated_at: str
-    user_id: str
-    has_others: bool
-    """Whether rows lie on the other side of the cursor by which this one was found."""
-    total: int | None
-    """Of the listing, where the counters tell it."""
-
-
-class RunRow(NamedTuple):
-    """The columns of a run that the API shows; instants as it writes them."""
-
-    id: str
-    created_at: str
-    updated_at: str
-    user_id: str
-    name: str
-    status: str
-    region: str
-    resolved_version: str
-    payload: str
-    """The normalised request as JSON text."""
-    started_at: str | None
-    completed_at: str | None
-    app_id: str | None
-    app_status: str | None
-    app_created_at: str | None
-
-
-class Waiting(NamedTuple):
-    """A run's place in the queue."""
-
-    id: str
-    runtime: str
-    position: int
-    """1 is the next to start."""
-
-
-class EventRow(NamedTuple):
-    """The columns of an event; instants as the API writes them."""
-
-    id: str
-    created_at: str
-    updated_at: str
-    run_id: str
-    code: str
-    message: str
-    meta: dict[str, Any] | None
 
 
 async def find(session: AsyncSession, run_id: str) -> RunRow | None:
@@ -237,15 +184,28 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
     """Return the query of `queue`: putting it together costs more than the database's answer."""
     cores = case(dict(millicores), value=Run.runtime, else_=1000)
     held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= bindparam("now"))
-    waits = and_(Run.status == RunStatus.PENDING, ~held)
+    # Looked for once, by the index on the status; to group or number all runs by their users, the
+    # database would rather walk through all that ever were.
+    unfinished = (
+        select(
+            Run.id,
+            Run.user_id,
+            Run.runtime,
+            Run.created_at,
+            cores.label("cores"),
+            and_(Run.status == RunStatus.PENDING, ~held).label("waits"),
+        )
+        .where(Run.status.in_(_UNFINISHED))
+        .cte("unfinished")
+    )
     used = (
-        select(Run.user_id, func.sum(cores).label("cores"))
-        .where(or_(Run.status == RunStatus.RUNNING, and_(Run.status == RunStatus.PENDING, held)))
-        .group_by(Run.user_id)
+        select(unfinished.c.user_id, func.sum(unfinished.c.cores).label("cores"))
+        .where(~unfinished.c.waits)
+        .group_by(unfinished.c.user_id)
         .subquery()
     )
     latest = aliased(Run)
-    waiting_users = select(Run.user_id).where(waits).distinct().subquery()
+    waiting_users = select(unfinished.c.user_id).where(unfinished.c.waits).distinct().subquery()
     began = select(
         waiting_users.c.user_id,
         select(func.max(latest.started_at))
@@ -253,20 +213,22 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
         .scalar_subquery()
         .label("at"),
     ).subquery()
-    line = func.sum(cores).over(
-        partition_by=Run.user_id, order_by=(Run.created_at, Run.id), rows=(None, 0)
+    line = func.sum(unfinished.c.cores).over(
+        partition_by=unfinished.c.user_id,
+        order_by=(unfinished.c.created_at, unfinished.c.id),
+        rows=(None, 0),
     )
     turn = (
         select(
-            Run.id,
-            Run.runtime,
-            Run.created_at,
+            unfinished.c.id,
+            unfinished.c.runtime,
+            unfinished.c.created_at,
             began.c.at,
-            (func.coalesce(used.c.cores, 0) + line - cores).label("turn"),
+            (func.coalesce(used.c.cores, 0) + line - unfinished.c.cores).label("turn"),
         )
-        .join(began, began.c.user_id == Run.user_id)
-        .outerjoin(used, used.c.user_id == Run.user_id)
-        .where(waits)
+        .join(began, began.c.user_id == unfinished.c.user_id)
+        .outerjoin(used, used.c.user_id == unfinished.c.user_id)
+        .where(unfinished.c.waits)
         .subquery()
     )
     order = (turn.c.turn, turn.c.at.is_not(None), turn.c.at, turn.c.created_at, turn.c.id)

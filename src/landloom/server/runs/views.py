@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from landloom.server.runs.repository import EventRow, RunRow
+from landloom.server.runs.rows import EventRow, RunRow
 from landloom.server.runs.states import AppStatus
 
 type Document = dict[str, Any]

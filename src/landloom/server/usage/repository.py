@@ -10,6 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.accounts.tables import User
+from landloom.server.db.leases import LeasedRow
 from landloom.server.runs.states import EventCode
 from landloom.server.runs.tables import Run, RunEvent
 from landloom.server.workflows.tables import Workflow
@@ -85,13 +86,7 @@ async def runs_between(
         Run.source_client,
         Run.cancel_requested_at,
     )
-    query = (
-        select(*columns)
-        .where(Run.created_at >= start, Run.created_at < end)
-        .order_by(Run.created_at.desc(), Run.id.desc())
-        .limit(limit)
-    )
-    rows: Any = (await session.execute(query)).all()
+    rows = await _between(session, Run, columns, start, end, limit)
     return cast("Sequence[PastRun]", rows)
 
 
@@ -122,13 +117,7 @@ async def workflows_between(
         Workflow.completed_at,
         Workflow.cancel_requested_at,
     )
-    query = (
-        select(*columns)
-        .where(Workflow.created_at >= start, Workflow.created_at < end)
-        .order_by(Workflow.created_at.desc(), Workflow.id.desc())
-        .limit(limit)
-    )
-    rows: Any = (await session.execute(query)).all()
+    rows = await _between(session, Workflow, columns, start, end, limit)
     return cast("Sequence[PastWorkflow]", rows)
 
 
@@ -157,3 +146,20 @@ async def people(session: AsyncSession) -> dict[str, str]:
     """Return what each principal is called by its id: its e-mail address, or its name."""
     query = select(User.id, User.email, User.name)
     return {row.id: row.email or row.name or row.id for row in (await session.execute(query)).all()}
+
+
+async def _between(
+    session: AsyncSession,
+    table: type[LeasedRow],
+    columns: Sequence[Any],
+    start: datetime,
+    end: datetime,
+    limit: int,
+) -> Sequence[Any]:
+    query = (
+        select(*columns)
+        .where(table.created_at >= start, table.created_at < end)
+        .order_by(table.created_at.desc(), table.id.desc())
+        .limit(limit)
+    )
+    return (await session.execute(query)).all()
