@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -362,6 +363,78 @@ class TestDownloads:
         key = own(stored, f"{folder}/large")
         assert stored.client.get("/files/download", params={"key": key}).content == body
         assert fetched(stored, f"{folder}/large") == body
+
+
+@pytest.fixture(scope="module")
+def register(stored: Platform) -> Iterator[Callable[..., str]]:
+    """Register a place of another bucket, which plays another store; returns its id."""
+    asyncio.run(stored.store.ensure_bucket("partner"))
+    credentials = asyncio.run(
+        stored.store.ensure_user("partner", bucket="partner", read_write=["fields/"])
+    )
+    made: list[str] = []
+
+    def register(name: str, **fields: Any) -> str:
+        body = {
+            "name": name,
+            "path": "s3://partner/fields",
+            "region": "us-east-1",
+            "endpointUrl": stored.settings.s3_endpoint,
+            "accessKeyId": credentials.access_key,
+            "secretAccessKey": credentials.secret_key,
+        }
+        answer = stored.client.post("/storage", json=body | fields)
+        assert answer.status_code == 201, answer.text
+        made.append(answer.json()["id"])
+        return made[-1]
+
+    yield register
+    for each in made:
+        stored.client.delete(f"/storage/{each}")
+
+
+class TestIntegrations:
+    def test_files_are_used_as_managed_ones_are(
+        self, stored: Platform, register: Callable[..., str]
+    ) -> None:
+        client, home = stored.client, f"/storage/{register('partner')}"
+        answer = client.post(f"{home}/file-upload-url/2024/a b.tif").json()
+        assert answer["destination"] == "s3://partner/fields/2024/a b.tif"
+        assert httpx.put(answer["uploadUrl"], content=b"x", trust_env=False).is_success
+        assert names(client.get(f"{home}/directories/2024").json()) == ["a b.tif"]
+        root = client.get(f"{home}/directories/").json()
+        assert (root["mutate_protected"], root["upload_protected"]) == (True, False)
+        moved = client.get(f"{home}/files/2024/a b.tif")
+        assert httpx.get(moved.headers["location"], trust_env=False).content == b"x"
+        for directory in ("/", "partner/fields", "2024/", "partner/fields/2024"):
+            query = {"integration_id": home.rpartition("/")[2], "dir": directory}
+            found = client.get("/files/integration-dir", params=query).json()
+            deep = directory.rstrip("/").endswith("2024")
+            assert found["path"] == f"partner/fields/{'2024/' if deep else ''}"
+            (entry,) = found["files"]
+            assert entry["path"] == f"partner/fields/2024/{'a b.tif' if deep else ''}"
+        key = {"key": "partner/fields/2024/a b.tif"}
+        assert client.get("/files/download", params=key).content == b"x"
+        assert client.get("/files/dir", params={"dir": "partner/other"}).status_code == 400
+        assert client.delete(f"{home}/directories/").status_code == 403
+        assert client.delete(f"{home}/directories/2024").status_code == 200
+        assert client.get(f"{home}/directories/2024").status_code == 404
+
+    def test_one_to_read_takes_nothing(
+        self, stored: Platform, register: Callable[..., str]
+    ) -> None:
+        home = f"/storage/{register('to read', accessType='READ', path='s3://partner/fields/r')}"
+        assert stored.client.get(f"{home}/directories/").json()["upload_protected"] is True
+        for method, route in (
+            ("POST", "file-upload-url/f"),
+            ("PUT", "directories/d"),
+            ("DELETE", "files/f"),
+            ("DELETE", "directories/d"),
+            ("POST", "file-rename/f?new_name=g"),
+        ):
+            answer = stored.client.request(method, f"{home}/{route}")
+            assert answer.status_code == 403, route
+            assert "read-only" in answer.json()["errors"][0]["suggestion"]
 
 
 class TestOthers:

@@ -48,6 +48,7 @@ _RENEW_SECONDS = 24 * 3600
 _GOODBYE_SECONDS = 5
 """What open requests get to finish."""
 
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here
 _LARGEST_OLD_LOG_BYTES = 16 << 20
 _log = logging.getLogger(__name__)
 
@@ -275,7 +276,11 @@ class _Platform:
     def _public_endpoint(self) -> str:
         if not self._has_door:
             return ""
-        return _url(self._options.host, self._ports.door, secure=self._options.tls)
+        # Who listens everywhere is reached by names: the first of those in the certificate is told.
+        host = self._options.host
+        names = [name for name in self._options.tls_names if "*" not in name]
+        told = names[0] if names and host in _EVERYWHERE else host
+        return _url(told, self._ports.door, secure=self._options.tls)
 
     async def _write_connection(
         self, settings: Settings, bootstrap: Bootstrap, admin: ObjectStoreAdmin
@@ -361,7 +366,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _url(host: str, port: int, *, secure: bool) -> str:
-    reached = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - a comparison
+    reached = "127.0.0.1" if host in _EVERYWHERE else host
     name = f"[{reached}]" if ":" in reached else reached
     return f"{'https' if secure else 'http'}://{name}:{port}"
 
