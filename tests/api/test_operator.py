@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from landloom.server import journal
 from landloom.server.accounts.rights import Policy
 from landloom.server.kit import digests
-from tests.api.platform import Platform
+from tests.api.platform import Platform, eventually
 from tests.api.principals import add_principal
 
 type Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -148,8 +148,13 @@ def test_keys_are_nowhere_in_the_log_in_errors_or_in_the_database(api: Platform)
 def test_the_log_is_json_lines_with_the_requests_id(api: Platform):
     with server_log() as log:
         api.client.get("/runs/absent", headers={"X-Request-Id": "trace-me"})
-        lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    (mine,) = [line for line in lines if line.get("request_id") == "trace-me"]
+
+        def traced() -> list[dict[str, Any]]:
+            lines = [json.loads(line) for line in log.getvalue().splitlines()]
+            return [line for line in lines if line.get("request_id") == "trace-me"]
+
+        # The line is written when the answer is out.
+        (mine,) = eventually(traced, bool)
     assert mine["event"] == "request"
     assert mine["method"] == "GET"
     assert mine["path"] == "/runs/absent"

@@ -22,7 +22,7 @@ CORES = 16
 """That the cluster says it has: jobs of tests wait for one another no more than they must."""
 MEMORY_BYTES = 64 << 30
 START_SECONDS = 240
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 
 @dataclass(frozen=True)
