@@ -63,32 +63,73 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
         weights: Filled with the weights of the second row and column, (2, x).
         kind: Filled with OUTSIDE, EDGE or INNER, (x).
     """
-    at_y, at_x, wy, wx = at[0], at[1], weights[0], weights[1]
-    place_row(columns, rows, place_yx, at_x, at_y)
-    height, width = float(full_yx[0]), float(full_yx[1])
+    place_row(columns, rows, place_yx, at[1], at[0])
     shift = TIE_PX if method == NEAREST else -HALF
     before = 1.0 if method == CUBIC else 0.0
     after = 0.0 if method == NEAREST else before + 1.0
-    y0, x0 = float(part[0]), float(part[1])
-    last_y = max(0.0, float(part[2]) - 1.0 - before - after)
-    last_x = max(0.0, float(part[3]) - 1.0 - before - after)
-    stride = float(part[3])
     # Most rows lie wholly inside, and then plain arithmetic is all there is to do.
-    low, margin = before - shift, after + shift
+    if _all_inner(at, full_yx, before - shift, after + shift):
+        _place_inner(at, part, shift, before, index, weights)
+        kind[:] = INNER
+        return 1
+    _place_any(method == NEAREST, at, full_yx, part, shift, before, after, index, weights, kind)
+    return 0
+
+
+@kernel
+def _all_inner(
+    at: NDArray[np.float64], full_yx: tuple[int, int], low: float, margin: float
+) -> np.uint8:
+    """Return 1 if all pixels of a row have all their neighbours in the source, else 0."""
+    at_y, at_x = at[0], at[1]
+    height, width = float(full_yx[0]), float(full_yx[1])
     all_inner = np.uint8(1)
     for x in range(len(at_x)):
         sx, sy = at_x[x], at_y[x]
         here = (sx >= low) & (sy >= low) & (sx < width - margin) & (sy < height - margin)
         all_inner &= np.uint8(here)
-    if all_inner:
-        for x in range(len(at_x)):
-            fx, fy = at_x[x] + shift, at_y[x] + shift
-            left, top = np.floor(fx), np.floor(fy)
-            wx[x], wy[x] = np.float32(fx - left), np.float32(fy - top)
-            place = (top - before - y0) * stride + (left - before - x0)
-            index[x] = np.uint32(np.int32(place))
-        kind[:] = INNER
-        return 1
+    return all_inner
+
+
+@kernel
+def _place_inner(
+    at: NDArray[np.float64],
+    part: tuple[int, int, int, int],
+    shift: float,
+    before: float,
+    index: NDArray[np.uint32],
+    weights: NDArray[np.float32],
+) -> None:
+    """Fill indices and weights of a row whose pixels are all INNER."""
+    at_y, at_x, wy, wx = at[0], at[1], weights[0], weights[1]
+    y0, x0, stride = float(part[0]), float(part[1]), float(part[3])
+    for x in range(len(at_x)):
+        fx, fy = at_x[x] + shift, at_y[x] + shift
+        left, top = np.floor(fx), np.floor(fy)
+        wx[x], wy[x] = np.float32(fx - left), np.float32(fy - top)
+        place = (top - before - y0) * stride + (left - before - x0)
+        index[x] = np.uint32(np.int32(place))
+
+
+@kernel
+def _place_any(  # noqa: PLR0913, PLR0917 - as above
+    nearest: bool,  # noqa: FBT001 - as above
+    at: NDArray[np.float64],
+    full_yx: tuple[int, int],
+    part: tuple[int, int, int, int],
+    shift: float,
+    before: float,
+    after: float,
+    index: NDArray[np.uint32],
+    weights: NDArray[np.float32],
+    kind: NDArray[np.uint8],
+) -> None:
+    """Fill indices, weights and kinds of a row that leaves the source somewhere."""
+    at_y, at_x, wy, wx = at[0], at[1], weights[0], weights[1]
+    height, width = float(full_yx[0]), float(full_yx[1])
+    y0, x0, stride = float(part[0]), float(part[1]), float(part[3])
+    last_y = max(0.0, float(part[2]) - 1.0 - before - after)
+    last_x = max(0.0, float(part[3]) - 1.0 - before - after)
     for x in range(len(at_x)):
         sx, sy = at_x[x], at_y[x]
         inside = (
@@ -98,7 +139,7 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
         top = np.floor(sy + shift) if inside else 0.0
         wx[x] = np.float32(sx + shift - left)
         wy[x] = np.float32(sy + shift - top)
-        if method == NEAREST:
+        if nearest:
             left, top = min(max(left, 0.0), width - 1.0), min(max(top, 0.0), height - 1.0)
         inner = (
             inside
@@ -112,7 +153,6 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
         column = min(max(left - before - x0, 0.0), last_x)
         row = min(max(top - before - y0, 0.0), last_y)
         index[x] = np.uint32(np.int64(row * stride + column))
-    return 0
 
 
 @kernel
