@@ -53,6 +53,8 @@ def show_files(files: Path, place: Path = PLACE) -> None:
             for entry in os.scandir(name_of(before)):
                 _bring_back(entry, changed / entry.name)
             place.mkdir(exist_ok=True)
+            # Whatever the umask: the run may be another user's.
+            place.chmod(0o755)
             for name, source in sources:
                 _bind_file(name_of(source), place / name)
         except OSError:

@@ -203,7 +203,8 @@ async def _compile(
 
 async def _install(pins: list[str], python: Path, work: Path) -> tuple[str, ...]:
     site = work / "site"
-    site.mkdir(mode=0o755)
+    site.mkdir()
+    site.chmod(0o755)
     return await _add(pins, python, work, "--target", str(site)) if pins else ()
 
 

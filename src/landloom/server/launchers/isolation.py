@@ -108,9 +108,14 @@ class Isolation:
         _hand_over(directory, uid)
         for name in (folder.WORK, _TEMPORARY):
             _make_own(directory / name, uid)
+        reads = tuple(reads)
+        for each in reads:
+            if each.is_relative_to(self.data_dir):
+                # Whatever the umask was when it was made.
+                each.chmod(0o755)
         if self.means == "user":
-            for each in (self.data_dir, directory.parent, home.parent, self.data_dir / "cache"):
-                each.chmod(0o711)
+            for each in (directory, home, *reads):
+                self._let_pass(each)
             return Seat(uid)
         users = directory / "passwd"
         line = f"{_NAME}:x:{uid}:{uid}:{owner}:{home}:/bin/sh\n"
@@ -149,6 +154,12 @@ class Isolation:
     def home(self, uid: int) -> Path:
         """Return the home of an operating-system user."""
         return self.data_dir / HOMES / str(uid)
+
+    def _let_pass(self, path: Path) -> None:
+        """Let everybody pass the platform's own folders on the way to a path, and list none."""
+        for parent in path.parents:
+            if parent.is_relative_to(self.data_dir):
+                parent.chmod(0o711)
 
     def _furnish(self, home: Path, uid: int) -> None:
         """Make a home, with the compiled code that lies beside the packages that it is for.

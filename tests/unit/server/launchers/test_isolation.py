@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +274,47 @@ class TestWhatAJobReaches:
         leave = "import os, pathlib, tempfile\nprint(os.listdir(tempfile.gettempdir()))\n"
         kept.run("leaves", leave + "pathlib.Path(tempfile.gettempdir(), 'left').write_text('x')")
         assert "left" not in kept.run("looks", leave, owner="ben")[0]
+
+    def test_packages_are_read_whatever_the_umask(self, kept: Site) -> None:
+        overlay = kept.data / "cache" / "overlays" / "digest"
+        overlay.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (overlay / "packed.py").write_text("X = 5")
+        beside = overlay.with_name("anothers")
+        beside.mkdir(mode=0o700, exist_ok=True)
+        code = (
+            f"import os, sys; sys.path.insert(0, {str(overlay)!r})\n"
+            "import packed; print(packed.X)\n"
+            "try:\n"
+            f"    os.listdir({str(beside)!r})\n"
+            "except OSError as error:\n"
+            "    print('refused')\n"
+        )
+        workload = replace(kept.workload("packed", code), reads=(overlay,))
+        asyncio.run(kept.launcher.start(workload))
+        kept.ended(workload)
+        assert lines(workload.directory) == ["5", "refused"]
+
+    def test_its_documents_are_its_own(self, kept: Site) -> None:
+        name = f"documents-{kept.isolation.means}"
+        documents = kept.data / "workloads" / name / "documents"
+        documents.mkdir(parents=True)
+        (documents / "config.json").write_text("mine")
+        (documents / "config.json").chmod(0o600)
+        code = (
+            "import os, pathlib\n"
+            "shown, kept = pathlib.Path('/opt/wherobots'), os.environ['LANDLOOM_DOCUMENTS']\n"
+            "folder = shown if shown.exists() else pathlib.Path(kept)\n"
+            "print((folder / 'config.json').read_text())\n"
+        )
+        workload = replace(kept.workload(name, code), documents=documents)
+        before = os.umask(0o077)
+        try:
+            # One of its own: runners have the umask of the first start.
+            asyncio.run(LocalLauncher(isolation=kept.isolation).start(workload))
+        finally:
+            os.umask(before)
+        kept.ended(workload)
+        assert lines(workload.directory)[-1] == "mine"
 
     def test_prepared_files_are_read_and_not_changed(self, kept: Site) -> None:
         directory = kept.data / "workloads" / "prepared"
