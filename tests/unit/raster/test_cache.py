@@ -14,6 +14,7 @@ from tests.engine.imagery import item, write_items, write_tiff
 from tests.engine.workflows import do, engine, fields, mosaic, pixels, polygons
 
 from landloom.errors import Cancelled
+from landloom.raster.methods import mosaics, predictions
 from landloom.raster.provenance import read_provenance
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.zarr import CubeStore
@@ -41,6 +42,21 @@ def test_the_same_request_gets_the_same_output_and_says_so(made) -> None:
     # Nothing was read, run or written.
     assert {event.stage for event in told} == {"search", "publish"}
     assert not Path(settings.output_uri, "second").exists()
+
+
+def test_a_hit_is_not_asked_how_much_work_it_would_be(
+    made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _, _ = made
+
+    def asked(*_: object) -> None:
+        raise AssertionError("nothing is made, so there is no work")
+
+    monkeypatch.setattr(mosaics, "mosaic_effort", asked)
+    monkeypatch.setattr(predictions, "prediction_effort", asked)
+    assert do(fields(), settings, "no work")[0].cached
+    with pytest.raises(AssertionError, match="no work"):
+        do(fields().model_copy(update={"cache": False}), settings, "all of it")
 
 
 def test_polygons_of_a_cached_prediction_are_cached(made) -> None:
