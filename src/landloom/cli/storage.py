@@ -37,7 +37,36 @@ Recursive = Annotated[
 ]
 
 
-@cli.command("ls")
+def _help(sentence: str, *examples: str) -> str:
+    """Return a command's help; the mark keeps its examples a line each."""
+    return "\n".join([sentence, "", "\b", *examples])
+
+
+_LS_HELP = _help(
+    "List a folder: size, time of the last change, name.",
+    "landloom storage ls",
+    "landloom storage ls my:scripts/",
+    "landloom storage ls -r shared:",
+)
+_CP_HELP = _help(
+    "Copy files to the storage, or from it.",
+    "landloom storage cp field.tif my:data/",
+    "landloom storage cp -r results/ shared:2024/",
+    "landloom storage cp my:data/field.tif .",
+)
+_RM_HELP = _help(
+    "Remove files; with -r folders too, with all that is in them.",
+    "landloom storage rm my:data/field.tif",
+    "landloom storage rm -r my:data/",
+)
+_URL_HELP = _help(
+    "Print a URL by which anybody has one file for an hour, without a key.",
+    'curl -o field.tif "$(landloom storage url my:data/field.tif)"',
+    'curl -T field.tif "$(landloom storage url --upload my:data/field.tif)"',
+)
+
+
+@cli.command("ls", help=_LS_HELP)
 def list_files(
     place: Place = "my:",
     recursive: Recursive = False,
@@ -45,12 +74,7 @@ def list_files(
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
-    """List a folder: size, time of the last change, name.
-
-    landloom storage ls
-    landloom storage ls my:scripts/
-    landloom storage ls -r shared:
-    """
+    """List a folder: size, time of the last change, name."""
     import json
 
     from landloom.cli.table import print_table
@@ -72,7 +96,7 @@ def list_files(
         typer.echo(f"{found.shown} is empty.", err=True)
 
 
-@cli.command("cp")
+@cli.command("cp", help=_CP_HELP)
 def copy(
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE...", help="Files; one side is remote.")
@@ -83,12 +107,7 @@ def copy(
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
-    """Copy files to the storage, or from it.
-
-    landloom storage cp field.tif my:data/
-    landloom storage cp -r results/ shared:2024/
-    landloom storage cp my:data/field.tif .
-    """
+    """Copy files to the storage, or from it."""
     from landloom.cli.drive import is_remote
     from landloom.errors import InvalidInput
 
@@ -108,7 +127,7 @@ def copy(
     typer.echo(f"Copied {len(jobs)} {'file' if len(jobs) == 1 else 'files'}.", err=True)
 
 
-@cli.command("rm")
+@cli.command("rm", help=_RM_HELP)
 def remove(
     places: Annotated[
         list[str],
@@ -118,11 +137,7 @@ def remove(
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
-    """Remove files; with -r folders too, with all that is in them.
-
-    landloom storage rm my:data/field.tif
-    landloom storage rm -r my:data/
-    """
+    """Remove files; with -r folders too, with all that is in them."""
     from landloom.errors import InvalidInput
 
     with _drive(connection, data) as drive:
@@ -138,18 +153,14 @@ def remove(
             typer.echo(f"Removed {each.shown}.", err=True)
 
 
-@cli.command("url")
+@cli.command("url", help=_URL_HELP)
 def share(
     place: Place,
     upload: Annotated[bool, typer.Option("--upload", help="To PUT a file to, not to GET.")] = False,
     connection: ConnectionFile = None,
     data: DataFolder = None,
 ) -> None:
-    """Print a URL by which anybody has one file for an hour, without a key.
-
-    curl -o field.tif "$(landloom storage url my:data/field.tif)"
-    curl -T field.tif "$(landloom storage url --upload my:data/field.tif)"
-    """
+    """Print a URL by which anybody has one file for an hour, without a key."""
     with _drive(connection, data) as drive:
         found = drive.find(place)
         typer.echo(drive.upload_url(found) if upload else drive.download_url(found))
