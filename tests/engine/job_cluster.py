@@ -45,6 +45,7 @@ class JobCluster:
 def job_cluster() -> Iterator[JobCluster]:
     """Start a head with its job server."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(START_SECONDS))
     # Its twenty processes need more than a minute on a machine that is busy otherwise.
     ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = START_SECONDS
     cluster, port = _started()
