@@ -56,7 +56,10 @@ class Measuring:
 
     async def run(self) -> None:
         """Measure what may have changed, again and again, until cancelled."""
+        pause = self._settings.storage_look_seconds
         while True:
+            # Before the first time too: a server that just starts has others to answer.
+            await asyncio.sleep(pause)
             pause, begun = self._settings.storage_look_seconds, time.monotonic()
             try:
                 await self._add_unknown()
@@ -67,7 +70,6 @@ class Measuring:
                 pause = _AWAY_SECONDS
             except Exception:  # noqa: BLE001 - a database that is away comes back
                 _log.exception("storage could not be measured")
-            await asyncio.sleep(pause)
 
     async def measure_stale(self) -> int:
         """Measure every prefix that is due; return how many those were.
