@@ -14,8 +14,10 @@ from landloom.server.storage.layout import UserStorage
 from landloom.server.storage.places import StoreAccess
 from landloom.server.storage.presign import presigned_url
 from landloom.stack.door import StoreDoor
+from landloom.stack.ports import pick
 from landloom.stack.storeadmin import EmbeddedStoreAdmin
 from landloom.stack.tls import ensure_tls
+from landloom.stack.up import _listen as listen
 
 PLACE = UserStorage("landloom", "org", "door-user")
 
@@ -106,3 +108,10 @@ def test_open_connections_do_not_hold_up_the_end(store, tls):
         socket.create_connection(("127.0.0.1", port)) as raw,
     ):
         context.wrap_socket(raw, server_hostname="127.0.0.1").sendall(b"GET / HTTP/1.1\r\n")
+
+
+def test_answers_wait_for_no_acknowledgement():
+    """Asyncio switches Nagle's algorithm off only where a socket names its protocol."""
+    (port,) = pick(1, with_grpc=False)
+    with listen("127.0.0.1", port) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
