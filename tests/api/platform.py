@@ -48,6 +48,9 @@ class FolderStore:
         self.rights[f"key-{user_id}"] = (bucket, tuple(read_write))
         return Credentials(f"key-{user_id}", f"secret-{user_id}")
 
+    async def withdraw_user(self, user_id: str) -> None:
+        self.rights.pop(f"key-{user_id}", None)
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         end = now() + timedelta(seconds=seconds or 3600)
         key = f"lent-{len(self.rights)}"

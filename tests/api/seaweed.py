@@ -51,6 +51,9 @@ class RealStore:
     ) -> Credentials:
         return await self._admin.ensure_user(user_id, bucket=bucket, read_write=read_write)
 
+    async def withdraw_user(self, user_id: str) -> None:
+        await self._admin.withdraw_user(user_id)
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         return await self._admin.lend(scope, seconds=seconds)
 

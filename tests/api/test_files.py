@@ -463,6 +463,32 @@ class TestOthers:
             )
         assert fetched(stored, f"{folder}/secret") == b"x"
 
+    @pytest.mark.parametrize("whole_organization", [False, True])
+    def test_who_is_switched_off_keeps_no_way_to_the_store(
+        self, stored: Platform, *, whole_organization: bool
+    ) -> None:
+        leaver = add_principal(
+            stored, role=USER, organization_id="" if whole_organization else None
+        )
+        if whole_organization:
+            path = f"/organizations/{leaver.organization_id}"
+            off, on = {"state": "SUSPENDED"}, {"state": "ACTIVE"}
+        else:
+            path = f"/organization/users/{leaver.user_id}"
+            off, on = {"disabled": True}, {"disabled": False}
+        with leaver.client(stored) as client:
+            asked = client.post(f"/storage/{REGION}/file-upload-url/kept").json()
+            url = asked["uploadUrl"]
+            assert httpx.put(url, content=b"1", trust_env=False).status_code == 200
+            assert stored.client.post(path, json=off).is_success
+            assert httpx.put(url, content=b"2", trust_env=False).status_code == 403
+            assert client.get("/storage").status_code == 403
+            assert stored.client.post(path, json=on).is_success
+            assert client.get(f"/storage/{REGION}/files/kept").status_code == 302
+            if not whole_organization:
+                assert stored.client.delete(path).is_success
+                assert httpx.put(url, content=b"2", trust_env=False).status_code == 403
+
     def test_the_right_to_read_is_no_right_to_write(self, stored: Platform) -> None:
         reader = add_principal(stored, policies=[Policy("files:read", "*", "ALLOW")])
         with reader.client(stored) as client:

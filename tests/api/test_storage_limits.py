@@ -177,6 +177,9 @@ class Lender:
     ) -> Credentials:
         return await self.store.ensure_user(user_id, bucket=bucket, read_write=read_write)
 
+    async def withdraw_user(self, user_id: str) -> None:
+        await self.store.withdraw_user(user_id)
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         self.lent.append(await self.store.lend(scope, seconds=seconds))
         return self.lent[-1]

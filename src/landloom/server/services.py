@@ -97,8 +97,8 @@ def make_services(
         database=database,
         keys=keys,
         accounts=Accounts(settings, database, keys),
-        people=People(database, admission),
-        organizations=Organizations(database, admission),
+        people=People(database, admission, object_store),
+        organizations=Organizations(database, admission, object_store),
         runs=Runs(
             settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest, sources
         ),

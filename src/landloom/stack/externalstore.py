@@ -23,7 +23,7 @@ from landloom.server.storage.admin import Credentials
 from landloom.server.storage.clients import s3_client
 from landloom.server.storage.places import StoreAccess
 from landloom.server.storage.scopes import Scope
-from landloom.stack.s3client import S3_ERRORS
+from landloom.stack.s3client import S3_ERRORS, code_of
 from landloom.stack.sessions import Sessions
 
 _TRIALS: Final = ".landloom/trial"
@@ -128,6 +128,12 @@ class ExternalStore:
                 self._users[place] = known
         return known
 
+    async def withdraw_user(self, user_id: str) -> None:
+        """Hand out no more of the user's keys; those handed out work on to their end."""
+        with self._lock:
+            for place in [each for each in self._users if any(user_id in key for key in each[1])]:
+                del self._users[place]
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         """Return temporary keys that reach `scope` and nothing else; see `Sessions.make`."""
         return await asyncio.to_thread(self._sessions.make, scope, seconds)
@@ -142,7 +148,7 @@ class ExternalStore:
             try:
                 client.head_bucket(Bucket=name)
             except ClientError as problem:
-                if _code(problem) not in _ABSENT:
+                if code_of(problem) not in _ABSENT:
                     raise
                 client.create_bucket(Bucket=name)
         except S3_ERRORS as error:
@@ -194,11 +200,7 @@ def _is_refused(attempt: Any) -> bool:
     try:
         attempt()
     except ClientError as problem:
-        return _code(problem) in _REFUSED
+        return code_of(problem) in _REFUSED
     except S3_ERRORS:
         return False
     return False
-
-
-def _code(problem: ClientError) -> str:
-    return str(problem.response.get("Error", {}).get("Code", ""))

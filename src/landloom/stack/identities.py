@@ -52,6 +52,10 @@ class Identities:
         actions += [f"List:{bucket}/{prefix.rstrip('/')}" for prefix in prefixes]
         return self._put(user_id, actions)
 
+    def withdraw(self, user_id: str) -> bool:
+        """Leave a user no right at all; return whether the file changed."""
+        return user_id in self._read() and self._put(user_id, [])
+
     def _put(self, name: str, actions: list[str]) -> bool:
         known = self._read()
         identity = {

@@ -12,6 +12,12 @@ S3_ERRORS = (BotoCoreError, ClientError)
 """Everything that a call may raise because the store refused or did not answer."""
 
 
+def code_of(error: Exception) -> str:
+    """Return the store's own code of a refusal; empty where it did not answer."""
+    answer = error.response if isinstance(error, ClientError) else {}
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
 def s3_client(
     endpoint_url: str,
     access_key: str,

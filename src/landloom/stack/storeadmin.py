@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from landloom.errors import Unavailable
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.scopes import Scope
 from landloom.stack.identities import ADMIN
 from landloom.stack.objectstore import EmbeddedStore
-from landloom.stack.s3client import S3_ERRORS, s3_client
+from landloom.stack.s3client import S3_ERRORS, code_of, s3_client
 from landloom.stack.sessions import Sessions
 from landloom.stack.weed import LENDING_ARN
 
@@ -60,6 +60,16 @@ class EmbeddedStoreAdmin:
         """
         return await asyncio.to_thread(self._ensure_user, user_id, bucket, tuple(read_write))
 
+    async def withdraw_user(self, user_id: str) -> None:
+        """Take all rights from the user's keys.
+
+        Where they were used since this process began, it returns once the store refuses them.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        await asyncio.to_thread(self._withdraw_user, user_id)
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         """Return temporary keys that reach `scope` and nothing else; see `Sessions.make`."""
         return await asyncio.to_thread(self._sessions.make, scope, seconds)
@@ -88,21 +98,58 @@ class EmbeddedStoreAdmin:
             self._known[name] = bucket, prefixes
         return credentials
 
+    def _withdraw_user(self, user_id: str) -> None:
+        name = f"user-{user_id}"
+        with self._lock:
+            granted = self._known.pop(name, None)
+            if self._store.identities.withdraw(name):
+                self._store.reload()
+                if granted is not None:
+                    bucket, prefixes = granted
+                    self._wait_until_refused(name, bucket, prefixes[0])
+
     def _wait_until_known(self, name: str, bucket: str, prefix: str) -> None:
+        self._wait(
+            lambda refusal: refusal is None,
+            name,
+            bucket,
+            prefix,
+            f"The object store does not accept the keys of {name}",
+        )
+
+    def _wait_until_refused(self, name: str, bucket: str, prefix: str) -> None:
+        self._wait(
+            lambda refusal: refusal is not None and code_of(refusal) == "AccessDenied",
+            name,
+            bucket,
+            prefix,
+            f"The object store still accepts the keys of {name}",
+        )
+
+    def _wait(
+        self,
+        is_so: Callable[[Exception | None], bool],
+        name: str,
+        bucket: str,
+        prefix: str,
+        otherwise: str,
+    ) -> None:
+        """List a folder with a user's keys until the refusal, or None, is what is waited for."""
         client = s3_client(self._store.config.endpoint_url, *self._keys(name), timeout_seconds=5.0)
         deadline = time.monotonic() + _KNOWN_WITHIN_SECONDS
         while True:
+            refusal: Exception | None = None
             try:
                 client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
             except S3_ERRORS as error:
-                if time.monotonic() > deadline:
-                    raise Unavailable(
-                        f"The object store does not accept the keys of {name}: {error}.",
-                        suggestion=f"Its log is {self._store.log}.",
-                    ) from error
-                time.sleep(_POLL_SECONDS)
-            else:
+                refusal = error
+            if is_so(refusal):
                 return
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{otherwise}: {refusal}.", suggestion=f"Its log is {self._store.log}."
+                ) from refusal
+            time.sleep(_POLL_SECONDS)
 
     def _keys(self, name: str) -> tuple[str, str]:
         secret = self._store.config.secret

@@ -225,6 +225,20 @@ class TestUsers:
         await door.ensure_user("dan", bucket=BUCKET, read_write=["org/dan/"])
         poll_until_refused(lambda: as_dan.put_object(Bucket=BUCKET, Key="org/old/x", Body=b""))
 
+    async def test_rights_that_are_withdrawn_are_gone_at_once_and_can_come_back(self, store):
+        door = EmbeddedStoreAdmin(store)
+        keys = await door.ensure_user("eve", bucket=BUCKET, read_write=["org/eve/"])
+        as_eve = client(store, keys.access_key, keys.secret_key)
+        mine = {"Bucket": BUCKET, "Key": "org/eve/x"}
+        as_eve.put_object(**mine, Body=b"1")
+        await door.withdraw_user("eve")
+        assert is_refused(lambda: as_eve.get_object(**mine))
+        assert is_refused(lambda: as_eve.put_object(**mine, Body=b"2"))
+        await door.withdraw_user("eve")
+        await door.withdraw_user("nobody")
+        assert await door.ensure_user("eve", bucket=BUCKET, read_write=["org/eve/"]) == keys
+        assert as_eve.get_object(**mine)["Body"].read() == b"1"
+
     async def test_a_bucket_is_made_once(self, store):
         door = EmbeddedStoreAdmin(store)
         await door.ensure_bucket("another")

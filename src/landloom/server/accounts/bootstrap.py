@@ -54,6 +54,7 @@ async def ensure_admin(
             user = await _admin(session)
             await session.flush()
             principals = await repository.count_active(session)
+            shut_out = await repository.shut_out(session)
         key = _known_key(settings) if api_key is None else api_key
         if not await _opens(database, key, user.id):
             async with database.writing(None) as session:
@@ -71,6 +72,9 @@ async def ensure_admin(
     await object_store.ensure_user(
         user.id, bucket=settings.bucket, read_write=storage.writable_prefixes
     )
+    for user_id in shut_out:
+        # A server that was killed may have left them their rights.
+        await object_store.withdraw_user(user_id)
     return Bootstrap(user.organization_id, user.id, key, principals)
 
 

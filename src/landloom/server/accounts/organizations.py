@@ -12,6 +12,7 @@ from landloom.server.accounts.tables import CLOSED, OrganizationState
 from landloom.server.accounts.views import member
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
+from landloom.server.storage.admin import ObjectStoreAdmin
 
 FIRST_KEY = "first key"
 
@@ -19,9 +20,12 @@ FIRST_KEY = "first key"
 class Organizations:
     """All organizations. Only the platform's own administrators come as far as here."""
 
-    def __init__(self, database: Database, admission: Admission) -> None:
+    def __init__(
+        self, database: Database, admission: Admission, object_store: ObjectStoreAdmin
+    ) -> None:
         self._database = database
         self._admission = admission
+        self._object_store = object_store
 
     async def all(self) -> list[schemas.OrganizationSummary]:
         """Return all organizations, oldest first."""
@@ -70,6 +74,8 @@ class Organizations:
         Raises:
             NotFound: There is no such organization.
             Conflict: It is the platform's own, or it was closed, which is for good.
+            Unavailable: It is closed, but its users' storage keys are not, for the store did not
+                answer. They are at the next start, or when this is asked again.
         """
         async with self._database.writing(None) as session:
             row = await repository.find_organization(session, organization_id)
@@ -84,7 +90,11 @@ class Organizations:
                 raise Conflict(f"The organization {row.name!r} was closed, which is for good.")
             row.state, row.updated_at = state, now()
             await session.flush()
-            return _summary(row, await repository.principals_of(session, row.id))
+            shut_out = await repository.shut_out(session, row.id)
+            summary = _summary(row, await repository.principals_of(session, row.id))
+        for user_id in shut_out:
+            await self._object_store.withdraw_user(user_id)
+        return summary
 
 
 def _summary(row: tables.Organization, users: int) -> schemas.OrganizationSummary:

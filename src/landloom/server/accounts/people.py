@@ -16,6 +16,7 @@ from landloom.server.accounts.tables import SERVICE, Role, User
 from landloom.server.accounts.views import member, roles
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
+from landloom.server.storage.admin import ObjectStoreAdmin
 
 _LIST: Final = "List them with `landloom users list`."
 
@@ -23,9 +24,12 @@ _LIST: Final = "List them with `landloom users list`."
 class People:
     """Adds, changes and removes principals, and the organization's own roles."""
 
-    def __init__(self, database: Database, admission: Admission) -> None:
+    def __init__(
+        self, database: Database, admission: Admission, object_store: ObjectStoreAdmin
+    ) -> None:
         self._database = database
         self._admission = admission
+        self._object_store = object_store
 
     async def members(self, caller: Caller) -> list[schemas.Member]:
         """Return the principals of the caller's organization, oldest first."""
@@ -67,6 +71,8 @@ class People:
             InvalidInput: There is no such role.
             Conflict: The organization would be left without its administrator.
             Forbidden: There can be but one here, and it would be switched on again.
+            Unavailable: It is switched off, but its storage keys are not, for the store did not
+                answer. They are at the next start, or when this is asked again.
         """
         if request.disabled is False:
             self._admission.require()
@@ -78,10 +84,13 @@ class People:
                 row.disabled_at = (row.disabled_at or now()) if request.disabled else None
             row.updated_at = now()
             await _require_first_admin(session, caller.organization_id)
-            return member(row)
+            changed = member(row)
+        if request.disabled:
+            await self._object_store.withdraw_user(user_id)
+        return changed
 
     async def remove(self, caller: Caller, user_id: str) -> None:
-        """Remove a principal and revoke its keys; its runs stay and go on naming it.
+        """Remove a principal, its keys and rights; its runs stay and go on naming it.
 
         Raises:
             NotFound: There is no such principal.
@@ -92,6 +101,7 @@ class People:
             row.deleted_at = row.updated_at = now()
             await _require_first_admin(session, caller.organization_id)
             await repository.revoke_keys_of_user(session, user_id)
+        await self._object_store.withdraw_user(user_id)
 
     async def roles(self, caller: Caller) -> list[schemas.Role]:
         """Return the organization's roles, by name."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.accounts.tables import (
@@ -77,6 +77,40 @@ async def count_active(session: AsyncSession) -> int:
     """Return how many principals the platform has that are not switched off."""
     query = select(func.count(User.id)).where(User.deleted_at.is_(None), User.disabled_at.is_(None))
     return int((await session.scalars(query)).one())
+
+
+async def shut_out(session: AsyncSession, organization_id: str | None = None) -> Sequence[str]:
+    """Return the principals who may do nothing: switched off, removed, or of no open organization.
+
+    Args:
+        session: Not bound to an organization.
+        organization_id: Only those of this one.
+    """
+    query = (
+        select(User.id)
+        .join(Organization, Organization.id == User.organization_id)
+        .where(
+            or_(
+                User.disabled_at.is_not(None),
+                User.deleted_at.is_not(None),
+                Organization.state != ACTIVE,
+            )
+        )
+    )
+    if organization_id is not None:
+        query = query.where(User.organization_id == organization_id)
+    return (await session.scalars(query)).all()
+
+
+async def holder(session: AsyncSession, user_id: str) -> tuple[Organization, bool]:
+    """Return the organization of a principal, and whether neither of them is switched off."""
+    query = (
+        select(Organization, User.disabled_at, User.deleted_at)
+        .join(User, User.organization_id == Organization.id)
+        .where(User.id == user_id)
+    )
+    row = (await session.execute(query)).one()
+    return row[0], row[1] is None and row[2] is None and row[0].state == ACTIVE
 
 
 async def principals_of(session: AsyncSession, organization_id: str) -> int:

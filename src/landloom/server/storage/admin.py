@@ -46,6 +46,15 @@ class ObjectStoreAdmin(Protocol):
             Unavailable: The store does not answer.
         """
 
+    async def withdraw_user(self, user_id: str) -> None:
+        """Take all rights from the user's keys, until `ensure_user` gives them again.
+
+        Temporary keys work on to their end. A user that the store never knew does not matter.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
         """Return temporary keys that reach a scope and nothing else.
 

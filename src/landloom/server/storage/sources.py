@@ -68,15 +68,21 @@ class Sources:
         """Return the managed storage, with the holder's own keys.
 
         Raises:
+            Forbidden: The holder is switched off.
             Unavailable: The store does not answer.
         """
         settings = self._settings
+        async with self._database.reading(holder.organization_id) as session:
+            organization, is_open = await repository.holder(session, holder.user_id)
+        if not is_open:
+            raise Forbidden(
+                f"The user {holder.user_id} is switched off, and reaches no storage.",
+                suggestion="An administrator can switch it on again.",
+            )
         storage = UserStorage(settings.bucket, holder.organization_id, holder.user_id)
         credentials = await self._object_store.ensure_user(
             storage.user_id, bucket=storage.bucket, read_write=storage.writable_prefixes
         )
-        async with self._database.reading(holder.organization_id) as session:
-            organization = await repository.organization(session, holder.organization_id)
         region = organization.default_region or settings.default_region
         return Source(
             id=f"{MANAGED_ID}::{region}",
