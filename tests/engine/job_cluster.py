@@ -68,7 +68,7 @@ def _started() -> tuple[Cluster, int]:
         port = _free_port()
         try:
             cluster = Cluster(initialize_head=True, head_node_args=_head(port))
-            eventually(functools.partial(_answers, port), bool, START_SECONDS)
+            eventually(functools.partial(_takes_jobs, port), bool, START_SECONDS)
         except Exception:
             for process in psutil.Process().children():
                 if process.pid not in before:
@@ -81,12 +81,15 @@ def _started() -> tuple[Cluster, int]:
     raise AssertionError
 
 
-def _answers(port: int) -> bool:
-    """Tell whether the job server takes jobs, which it asks the head's other processes for."""
+def _takes_jobs(port: int) -> bool:
+    """Tell whether a job can be submitted: the server answers before its node's agent is there."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=10).status_code == 200
+        made = httpx.post(
+            f"http://127.0.0.1:{port}/api/jobs/", json={"entrypoint": "true"}, timeout=30
+        )
     except httpx.HTTPError:
         return False
+    return made.is_success
 
 
 def _head(port: int) -> dict[str, object]:
@@ -97,6 +100,8 @@ def _head(port: int) -> dict[str, object]:
         "include_dashboard": True,
         "dashboard_host": "127.0.0.1",
         "dashboard_port": port,
+        # Jobs go through it, and the usual one is taken where another cluster runs here.
+        "dashboard_agent_listen_port": _free_port(),
         "include_log_monitor": False,
         "no_monitor": True,
         "_system_config": QUICK_TO_NOTICE,

@@ -29,6 +29,8 @@ from typing import Any, Final
 from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
 from landloom.runner.frames import Sender
+from landloom.runner.gpus import VISIBLE
+from landloom.runner.packages import link_packages
 from landloom.runner.usage import USAGE
 
 MANIFEST: Final = "manifest.json"
@@ -45,9 +47,8 @@ _YOUNG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _FULL_PAUSE_SECONDS: Final = 0.5
 _SWEEP_SECONDS: Final = 10.0
-_NODE_VARIABLES: Final = ("RAY_ADDRESS", "CUDA_VISIBLE_DEVICES")
+_NODE_VARIABLES: Final = ("RAY_ADDRESS", VISIBLE)
 """Where the cluster is as its nodes see it, and which GPUs it gave to the job."""
-_OURS: Final = ("landloom", "rasterflow_remote", "vtiles", "wherobots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +204,8 @@ def _settle(environment: Path) -> None:
     (environment / "pyvenv.cfg").write_text(
         f"home = {base.parent}\ninclude-system-site-packages = false\n"
     )
-    here = Path(__file__).parents[2]
     for site in environment.glob("lib/python*/site-packages"):
-        for name in _OURS:
-            if (here / name).is_dir() and not (site / name).exists():
-                (site / name).symlink_to(here / name)
+        link_packages(site)
 
 
 def _moved(text: str, homes: Mapping[str, str]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
+
+from landloom.runner.folder import ExitRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,20 @@ class Observation:
     """Lines of the log that could not be written."""
     log_error: str | None = None
     """Why; None where none was lost."""
+
+    @classmethod
+    def of_end(cls, ended: ExitRecord, started_at: datetime | None) -> Self:
+        """Return what the runner's record of an end says."""
+        return cls(
+            state="exited",
+            started_at=started_at,
+            ended_at=datetime.fromisoformat(ended.ended_at),
+            exit_code=ended.exit_code,
+            reason=ended.reason,
+            peak_memory=ended.peak_memory,
+            lost_lines=ended.lost_lines,
+            log_error=ended.log_error,
+        )
 
 
 class Launcher(Protocol):

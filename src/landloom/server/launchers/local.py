@@ -24,6 +24,7 @@ import psutil
 from landloom.errors import Unavailable
 from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
+from landloom.runner.gpus import VISIBLE
 from landloom.runner.processes import Identity
 from landloom.server.launchers.base import Observation, Workload
 from landloom.server.launchers.isolation import Isolation
@@ -36,7 +37,6 @@ _START_SECONDS: Final = 15.0
 """How long a runner may take to show itself; after that `observe` tells what became of it."""
 _LOOK_SECONDS: Final = 0.01
 _SWEEP_SECONDS: Final = 10.0
-_VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 _RUNNER_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH")
 """What the runner itself gets of the server's environment; the job's own is in the spec."""
 
@@ -129,7 +129,7 @@ class LocalLauncher:
             cores = self._cores.take(holder, workload.cpus)
             if self._gpus:
                 chosen = self._gpus.take(holder, workload.gpus)
-                environment[_VISIBLE_GPUS] = ",".join(map(str, chosen))
+                environment[VISIBLE] = ",".join(map(str, chosen))
         if workload.documents is not None:
             environment[folder.DOCUMENTS] = str(workload.documents)
         return folder.Spec(
@@ -152,7 +152,7 @@ class LocalLauncher:
         with suppress(OSError, ValueError):
             spec = folder.read_spec(directory)
             self._cores.keep(holder, len(spec.cores), spec.cores)
-            chosen = [int(each) for each in spec.env.get(_VISIBLE_GPUS, "").split(",") if each]
+            chosen = [int(each) for each in spec.env.get(VISIBLE, "").split(",") if each]
             self._gpus.keep(holder, len(chosen), chosen)
 
 
@@ -175,16 +175,7 @@ def _observe(directory: Path) -> Observation:
     # Asked after the process: a runner writes its exit record before it goes.
     ended = folder.read_exit(directory)
     if ended is not None:
-        return Observation(
-            state="exited",
-            started_at=started_at,
-            ended_at=datetime.fromisoformat(ended.ended_at),
-            exit_code=ended.exit_code,
-            reason=ended.reason,
-            peak_memory=ended.peak_memory,
-            lost_lines=ended.lost_lines,
-            log_error=ended.log_error,
-        )
+        return Observation.of_end(ended, started_at)
     if record is None:
         return Observation(state="absent")
     return Observation(state="running" if runs else "lost", started_at=started_at)

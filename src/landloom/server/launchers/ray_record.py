@@ -61,16 +61,7 @@ def observe(directory: Path) -> Observation:
     runner = folder.read_runner(directory)
     started_at = datetime.fromisoformat(runner.started_at) if runner is not None else None
     if ended is not None:
-        return Observation(
-            state="exited",
-            started_at=started_at,
-            ended_at=datetime.fromisoformat(ended.ended_at),
-            exit_code=ended.exit_code,
-            reason=ended.reason,
-            peak_memory=ended.peak_memory,
-            lost_lines=ended.lost_lines,
-            log_error=ended.log_error,
-        )
+        return Observation.of_end(ended, started_at)
     if job is None or not (job.submitted or job.lost):
         return Observation(state="absent")
     return Observation(state="lost" if job.lost else "running", started_at=started_at)

@@ -8,13 +8,9 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-import landloom
+from landloom.runner.packages import link_packages
 from landloom.server.launchers.installer import DependencyProblem, install, run, sentence
-
-_OURS: Final = ("landloom", "rasterflow_remote", "vtiles", "wherobots")
-"""Packages that every job can import, whatever else its environment holds."""
 
 
 async def make_environment(
@@ -62,10 +58,7 @@ async def _site_packages(python: Path) -> Path:
 
 def _link_platform(site: Path) -> None:
     """Let the environment import what the platform brings, as the server itself has it."""
-    here = Path(landloom.__file__).parents[1]
-    for name in _OURS:
-        if (here / name).is_dir() and not (site / name).exists():
-            (site / name).symlink_to(here / name)
+    link_packages(site)
     found = importlib.metadata.distribution("landloom")
     record = Path(str(found.locate_file(f"landloom-{found.version}.dist-info")))
     if record.is_dir() and not any(site.glob("landloom-*.dist-info")):
