@@ -8,7 +8,6 @@ here is found out by running a workload that tries to reach what it must not.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -29,6 +28,7 @@ from landloom.errors import SetupProblem, Unavailable
 from landloom.runner import folder
 from landloom.runner.seat import PRIVATE, Seat, View
 from landloom.runner.usage import USAGE
+from landloom.server.launchers.copying import copy_as
 from landloom.server.launchers.installer import quiet_environment
 from landloom.server.settings import Settings
 
@@ -39,7 +39,6 @@ _USERS: Final = "job-users.json"
 _PASSWD: Final = Path("/etc/passwd")
 _TEMPORARY: Final = "tmp"
 _NAME: Final = "job"
-_CAT: Final = "/bin/cat"
 _COMPILED: Final = Path(".cache") / "numba"
 _PROBE_SECONDS: Final = 60
 _RUNNERS_OWN: Final = frozenset(
@@ -134,22 +133,9 @@ class Isolation:
         """Copy a file that `owner` may read as a user of this machine.
 
         Raises:
-            OSError: They may not, or it is no file.
+            OSError: They may not, or it is no file; see `copy_as`.
         """
-        uid = self._uid(owner)
-        with target.open("wb") as file:
-            done = subprocess.run(  # noqa: S603 - a program of the system's
-                [_CAT, "--", str(source)],
-                user=uid,
-                group=uid,
-                extra_groups=[],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-        if done.returncode:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(source))
+        copy_as(self._uid(owner), source, target)
 
     def home(self, uid: int) -> Path:
         """Return the home of an operating-system user."""

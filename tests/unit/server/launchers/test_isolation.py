@@ -410,6 +410,15 @@ class TestNumbers:
             with pytest.raises(PermissionError):
                 site.isolation.copy("ann", closed, tmp_path / "stolen")
 
+    @pytest.mark.parametrize("special", ["device", "pipe", "folder"])
+    def test_only_a_regular_file_is_copied(self, site: Site, tmp_path: Path, special: str) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        source = {"device": Path("/dev/zero"), "pipe": pipe, "folder": tmp_path}[special]
+        with pytest.raises(OSError, match="no regular file"):
+            site.isolation.copy("ann", source, tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
+
 
 class TestChoice:
     def test_it_can_be_switched_off(self, tmp_path: Path) -> None:
