@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from landloom.server.storage.clients import s3_client
 from landloom.stack.identities import ADMIN
-from landloom.stack.s3client import s3_client
 from tests.api.platform import eventually
 from tests.api.seaweed import RealStore, real_store
 
@@ -41,10 +41,8 @@ class Upload:
 
     def run(self, store: RealStore) -> None:
         named = {"Bucket": "landloom", "Key": self.key}
-        secret = store.store.config.secret
-        keys = secret.access_key(ADMIN), secret.secret_key(ADMIN)
         # One attempt each: what is tried again after the kill would be acknowledged by the next.
-        client = s3_client(store.endpoint, *keys, attempts=1)
+        client = s3_client(store.store.config.access(ADMIN), attempts=1, read_seconds=10)
         try:
             named["UploadId"] = client.create_multipart_upload(**named)["UploadId"]
             done = []

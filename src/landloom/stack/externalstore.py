@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,11 +20,10 @@ from botocore.exceptions import ClientError
 from landloom.errors import LandloomError, SetupProblem, Unavailable
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials
-from landloom.server.storage.clients import s3_client
+from landloom.server.storage.clients import S3_ERRORS, code_of, s3_client
 from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.roles import Role
 from landloom.server.storage.scopes import Scope
-from landloom.stack.s3client import S3_ERRORS, code_of
-from landloom.stack.sessions import Sessions
 
 _TRIALS: Final = ".landloom/trial"
 _REFUSED: Final = frozenset({"AccessDenied", "403", "Forbidden"})
@@ -39,20 +38,17 @@ class ExternalStore:
     settings: Settings
     obstacle: str = field(default="it was not tried", init=False)
     """Why the store does not keep users to their prefixes; empty where it does."""
-    _sessions: Sessions = field(init=False, repr=False)
-    _users: dict[tuple[str, tuple[str, ...]], Credentials] = field(
+    _role: Role = field(init=False, repr=False)
+    _users: dict[str, tuple[Scope, Credentials]] = field(
         default_factory=dict, init=False, repr=False
     )
+    """What each user was last given, by the user's id."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        settings = self.settings
-        self._sessions = Sessions(
-            settings.s3_sts_endpoint or settings.s3_endpoint,
-            self.operator,
-            settings.s3_role_arn,
-            settings.s3_region,
-        )
+        access = self._access(self.operator)
+        sts = self.settings.s3_sts_endpoint or access.endpoint_url
+        self._role = Role(self.settings.s3_role_arn, replace(access, endpoint_url=sts))
 
     @property
     def operator(self) -> Credentials:
@@ -100,11 +96,7 @@ class ExternalStore:
         await asyncio.to_thread(self._ensure_bucket, name)
 
     async def ensure_user(
-        self,
-        user_id: str,  # noqa: ARG002 - its prefixes say who it is
-        *,
-        bucket: str,
-        read_write: Sequence[str],
+        self, user_id: str, *, bucket: str, read_write: Sequence[str]
     ) -> Credentials:
         """Return keys on these prefixes, or the operator's where the store cannot scope.
 
@@ -115,28 +107,29 @@ class ExternalStore:
         """
         if not self.can_scope:
             return self.operator
-        place = (bucket, tuple(read_write))
+        scope = Scope(bucket, tuple(read_write), writable=True)
         with self._lock:
-            known = self._users.get(place)
-        if known is None or self._is_old(known):
-            known = await self.lend(
-                Scope(bucket, place[1], writable=True), seconds=self.settings.s3_session_seconds
-            )
-            with self._lock:
-                while len(self._users) >= _KNOWN_USERS:
-                    self._users.pop(next(iter(self._users)))
-                self._users[place] = known
-        return known
+            granted, keys = self._users.get(user_id, (None, None))
+        if keys is not None and granted == scope and not self._is_old(keys):
+            return keys
+        keys = await self.lend(scope, seconds=self.settings.s3_session_seconds)
+        with self._lock:
+            while len(self._users) >= _KNOWN_USERS:
+                self._users.pop(next(iter(self._users)))
+            self._users[user_id] = scope, keys
+        return keys
 
     async def withdraw_user(self, user_id: str) -> None:
-        """Hand out no more of the user's keys; those handed out work on to their end."""
+        """Hand out no more of the user's keys; those handed out work on to their end.
+
+        No store takes back keys of a session, and URLs signed with them go on as long as they do.
+        """
         with self._lock:
-            for place in [each for each in self._users if any(user_id in key for key in each[1])]:
-                del self._users[place]
+            self._users.pop(user_id, None)
 
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
-        """Return temporary keys that reach `scope` and nothing else; see `Sessions.make`."""
-        return await asyncio.to_thread(self._sessions.make, scope, seconds)
+        """Return temporary keys that reach `scope` and nothing else; see `Role.lend`."""
+        return await asyncio.to_thread(self._role.lend, scope, seconds)
 
     def _is_old(self, keys: Credentials) -> bool:
         half = timedelta(seconds=self.settings.s3_session_seconds / 2)
@@ -166,7 +159,7 @@ class ExternalStore:
             return "LANDLOOM_S3_ROLE_ARN names no role to make temporary keys of"
         own = f"{self._trial_key()}/"
         try:
-            keys = self._sessions.make(
+            keys = self._role.lend(
                 Scope(self.settings.bucket, (own,), writable=True), self.settings.s3_session_seconds
             )
             mine = self._client(keys)
@@ -186,10 +179,11 @@ class ExternalStore:
         return ""
 
     def _client(self, keys: Credentials) -> Any:
+        return s3_client(self._access(keys))
+
+    def _access(self, keys: Credentials) -> StoreAccess:
         settings = self.settings
-        return s3_client(
-            StoreAccess(settings.s3_endpoint, settings.s3_region, keys, settings.s3_addressing)
-        )
+        return StoreAccess(settings.s3_endpoint, settings.s3_region, keys, settings.s3_addressing)
 
     @staticmethod
     def _trial_key() -> str:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import psutil
 
 from landloom.errors import SetupProblem
+from landloom.server.storage.clients import S3_ERRORS, s3_client
 from landloom.stack import weed
 from landloom.stack.files import private_file, private_folder
 from landloom.stack.identities import ADMIN, Identities
 from landloom.stack.processes import ProcessRecord
-from landloom.stack.s3client import S3_ERRORS, s3_client
 
 READY_SECONDS = 30.0
 """A start takes 3 to 5 s, twice that on a busy machine; after this it is tried once more."""
@@ -34,6 +34,7 @@ Being killed costs it nothing: what it acknowledged is written.
 _ADOPT_SECONDS = 10.0
 _STARTS = 2
 _POLL_SECONDS = 0.1
+_PROBE_SECONDS = 2.0
 _PROBE_KEY = ".landloom/probe"
 _LARGEST_LOG_BYTES = 64 << 20
 _LOG_TAIL_LINES = 5
@@ -187,12 +188,7 @@ class EmbeddedStore:
         self._process.write(self.record)
 
     def _ready(self, seconds: float) -> bool:
-        client = s3_client(
-            self.config.endpoint_url,
-            self.config.secret.access_key(ADMIN),
-            self.config.secret.secret_key(ADMIN),
-            timeout_seconds=2.0,
-        )
+        client = s3_client(self.config.access(ADMIN), attempts=1, read_seconds=_PROBE_SECONDS)
         token = str(time.time_ns()).encode()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.alive() and not self._given_up:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Sequence
 
 from landloom.errors import Unavailable
 from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import S3_ERRORS, code_of, s3_client
+from landloom.server.storage.roles import Role
 from landloom.server.storage.scopes import Scope
 from landloom.stack.identities import ADMIN
 from landloom.stack.objectstore import EmbeddedStore
-from landloom.stack.s3client import S3_ERRORS, code_of, s3_client
-from landloom.stack.sessions import Sessions
 from landloom.stack.weed import LENDING_ARN
 
 _KNOWN_WITHIN_SECONDS = 30.0
 """A reload takes 0.03 s; the rest is for a store that is just starting again."""
 
 _POLL_SECONDS = 0.05
+_READ_SECONDS = 5.0
 
 
 class EmbeddedStoreAdmin:
@@ -30,9 +31,7 @@ class EmbeddedStoreAdmin:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[str, tuple[str, ...]]] = {}
         """What users were last granted here, once the store knows it."""
-        self._sessions = Sessions(
-            store.config.endpoint_url, Credentials(*self._keys(ADMIN)), LENDING_ARN
-        )
+        self._role = Role(LENDING_ARN, store.config.access(ADMIN))
 
     @property
     def can_scope(self) -> bool:
@@ -71,11 +70,11 @@ class EmbeddedStoreAdmin:
         await asyncio.to_thread(self._withdraw_user, user_id)
 
     async def lend(self, scope: Scope, *, seconds: int | None = None) -> Credentials:
-        """Return temporary keys that reach `scope` and nothing else; see `Sessions.make`."""
-        return await asyncio.to_thread(self._sessions.make, scope, seconds)
+        """Return temporary keys that reach `scope` and nothing else; see `Role.lend`."""
+        return await asyncio.to_thread(self._role.lend, scope, seconds)
 
     def _ensure_bucket(self, name: str) -> None:
-        client = s3_client(self._store.config.endpoint_url, *self._keys(ADMIN), attempts=4)
+        client = s3_client(self._store.config.access(ADMIN))
         try:
             client.create_bucket(Bucket=name)
         except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
@@ -88,7 +87,7 @@ class EmbeddedStoreAdmin:
 
     def _ensure_user(self, user_id: str, bucket: str, prefixes: tuple[str, ...]) -> Credentials:
         name = f"user-{user_id}"
-        credentials = Credentials(*self._keys(name))
+        credentials = self._store.config.credentials(name)
         if self._known.get(name) == (bucket, prefixes):
             return credentials
         with self._lock:
@@ -135,7 +134,8 @@ class EmbeddedStoreAdmin:
         otherwise: str,
     ) -> None:
         """List a folder with a user's keys until the refusal, or None, is what is waited for."""
-        client = s3_client(self._store.config.endpoint_url, *self._keys(name), timeout_seconds=5.0)
+        access = self._store.config.access(name)
+        client = s3_client(access, attempts=1, read_seconds=_READ_SECONDS)
         deadline = time.monotonic() + _KNOWN_WITHIN_SECONDS
         while True:
             refusal: Exception | None = None
@@ -150,7 +150,3 @@ class EmbeddedStoreAdmin:
                     f"{otherwise}: {refusal}.", suggestion=f"Its log is {self._store.log}."
                 ) from refusal
             time.sleep(_POLL_SECONDS)
-
-    def _keys(self, name: str) -> tuple[str, str]:
-        secret = self._store.config.secret
-        return secret.access_key(name), secret.secret_key(name)

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from landloom.errors import SetupProblem
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.places import StoreAccess
 from landloom.stack.certificates import AUTHORITY_LIFE, Identity, ensure_authority, ensure_leaf
 from landloom.stack.files import private_folder, write_private
 from landloom.stack.identities import ADMIN
@@ -33,6 +35,8 @@ from landloom.stack.ports import GRPC_OFFSET
 from landloom.stack.secrets import MasterSecret
 
 LOOPBACK = "127.0.0.1"
+REGION: Final = "us-east-1"
+"""The store takes requests that are signed for any."""
 LENDING: Final = "Lending"
 """The role that temporary keys are made from."""
 _ACCOUNT: Final = "arn:aws:iam::000000000000"
@@ -93,6 +97,14 @@ class WeedConfig:
     def endpoint_url(self) -> str:
         """The S3 endpoint; plain HTTP, on loopback only."""
         return f"http://{LOOPBACK}:{self.ports.s3}"
+
+    def access(self, name: str) -> StoreAccess:
+        """Return how an identity reaches the store."""
+        return StoreAccess(self.endpoint_url, REGION, self.credentials(name))
+
+    def credentials(self, name: str) -> Credentials:
+        """Return the keys of an identity; they are derived."""
+        return Credentials(self.secret.access_key(name), self.secret.secret_key(name))
 
     @property
     def identities(self) -> Path:

@@ -5,6 +5,7 @@ import json
 import socket
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
@@ -143,6 +144,46 @@ class TestKeys:
         lent = client(store, asyncio.run(store.lend(Scope(BUCKET, ("o/lent/",), writable=True))))
         lent.put_object(Bucket=BUCKET, Key="o/lent/x", Body=b"")
         assert is_refused(lambda: lent.put_object(Bucket=BUCKET, Key="o/lent2/x", Body=b""))
+
+
+class TestWithdrawing:
+    def test_who_comes_back_gets_other_keys_and_the_old_ones_go_on_to_their_end(
+        self, somebodys, tmp_path
+    ):
+        store = external(somebodys, tmp_path)
+        first = user(store, "o/emil/")
+        url = client(store, first).generate_presigned_url(
+            "put_object", {"Bucket": BUCKET, "Key": "o/emil/x"}
+        )
+        asyncio.run(store.withdraw_user("o/emil/"))
+        # What AssumeRole gave cannot be taken back: this is what withdrawing does not do.
+        assert httpx.put(url, content=b"x", trust_env=False).status_code == 200
+        client(store, first).delete_object(Bucket=BUCKET, Key="o/emil/x")
+        again = user(store, "o/emil/")
+        assert again.access_key != first.access_key
+        assert user(store, "o/emil/") is again
+
+    def test_nobody_else_is_touched(self, somebodys, tmp_path):
+        store = external(somebodys, tmp_path)
+        # Ids that are parts of one another, and a folder that both reach.
+        fritz, fri = user(store, "o/fritz/", "o/shared/"), user(store, "o/fri", "o/shared/")
+        asyncio.run(store.withdraw_user("o/fri"))
+        assert user(store, "o/fritz/", "o/shared/") is fritz
+        assert user(store, "o/fri", "o/shared/") is not fri
+
+    def test_who_was_never_known_does_not_matter(self, somebodys, tmp_path):
+        asyncio.run(external(somebodys, tmp_path).withdraw_user("nobody"))
+
+    def test_other_prefixes_mean_other_keys(self, somebodys, tmp_path):
+        store = external(somebodys, tmp_path)
+        narrow = asyncio.run(store.ensure_user("gil", bucket=BUCKET, read_write=["o/gil/"]))
+        wide = asyncio.run(
+            store.ensure_user("gil", bucket=BUCKET, read_write=["o/gil/", "o/shared/"])
+        )
+        client(store, wide).put_object(Bucket=BUCKET, Key="o/shared/gil", Body=b"")
+        assert is_refused(
+            lambda: client(store, narrow).put_object(Bucket=BUCKET, Key="o/shared/gil", Body=b"")
+        )
 
 
 class TestAStoreThatCannotScope:

@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError
 from tests.unit.stack.conftest import SESSION_SECONDS
 
 from landloom.errors import InvalidInput, Unavailable
-from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import s3_client
+from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.roles import Role
 from landloom.server.storage.scopes import LONGEST_POLICY, Scope
 from landloom.stack.identities import ADMIN
-from landloom.stack.s3client import s3_client
-from landloom.stack.sessions import Sessions
 from landloom.stack.storeadmin import EmbeddedStoreAdmin
-from landloom.stack.weed import LENDING_ARN
+from landloom.stack.weed import LENDING_ARN, REGION
 
 BUCKET = "landloom"
 MINE = "lending/data/customer-ann/"
@@ -25,15 +25,16 @@ OUTSIDE = (MINE, MINE + "results2/", "lending/data/customer-ben/", "lending/data
 DEADLINE_SECONDS = 60
 
 
+def access(store, keys):
+    return StoreAccess(store.config.endpoint_url, REGION, keys)
+
+
 def client(store, keys):
-    return s3_client(
-        store.config.endpoint_url, keys.access_key, keys.secret_key, keys.session_token
-    )
+    return s3_client(access(store, keys), attempts=1)
 
 
 def admin(store):
-    secret = store.config.secret
-    return client(store, Credentials(secret.access_key(ADMIN), secret.secret_key(ADMIN)))
+    return client(store, store.config.credentials(ADMIN))
 
 
 @pytest.fixture(scope="module")
@@ -151,12 +152,12 @@ class TestWhatTheyReach:
         lent = await lend(filled, DATA)
         everything = Scope(BUCKET, (MINE,), writable=True)
         with pytest.raises(Unavailable):
-            Sessions(filled.config.endpoint_url, lent, LENDING_ARN).make(everything)
+            Role(LENDING_ARN, access(filled, lent)).lend(everything)
 
     async def test_a_users_own_keys_cannot_take_the_role(self, filled):
         ann = await EmbeddedStoreAdmin(filled).ensure_user("eve", bucket=BUCKET, read_write=[MINE])
         with pytest.raises(Unavailable):
-            Sessions(filled.config.endpoint_url, ann, LENDING_ARN).make(Scope(BUCKET, (MINE,)))
+            Role(LENDING_ARN, access(filled, ann)).lend(Scope(BUCKET, (MINE,)))
 
 
 class TestHowLongTheyLast:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import stat
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -15,25 +15,26 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.unit.stack.conftest import make_store
 
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import s3_client
 from landloom.server.storage.layout import UserStorage
 from landloom.stack.identities import ADMIN
 from landloom.stack.objectstore import EmbeddedStore
 from landloom.stack.ports import GRPC_OFFSET
 from landloom.stack.processes import ProcessRecord
-from landloom.stack.s3client import s3_client
 from landloom.stack.storeadmin import EmbeddedStoreAdmin
 
 BUCKET = "landloom"
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
-def client(store, access_key, secret_key):
-    return s3_client(store.config.endpoint_url, access_key, secret_key, timeout_seconds=10)
+def client(store, keys):
+    access = replace(store.config.access(ADMIN), credentials=keys)
+    return s3_client(access, attempts=1, read_seconds=10)
 
 
 def admin(store):
-    secret = store.config.secret
-    return client(store, secret.access_key(ADMIN), secret.secret_key(ADMIN))
+    return client(store, store.config.credentials(ADMIN))
 
 
 class TestDoors:
@@ -121,7 +122,7 @@ class TestDoors:
 
     def test_a_strangers_key_is_refused(self, store):
         with pytest.raises(ClientError, match="InvalidAccessKeyId"):
-            client(store, "A" * 20, "b" * 40).list_objects_v2(Bucket=BUCKET)
+            client(store, Credentials("A" * 20, "b" * 40)).list_objects_v2(Bucket=BUCKET)
 
     def test_nobody_else_can_read_its_files(self, store):
         for folder in (store.config.data, store.config.config, store.config.sockets):
@@ -153,8 +154,8 @@ class TestUsers:
         ben = await door.ensure_user(
             "ben", bucket=BUCKET, read_write=["org/data/customer-ben/", shared]
         )
-        as_ann = client(store, ann.access_key, ann.secret_key)
-        as_ben = client(store, ben.access_key, ben.secret_key)
+        as_ann = client(store, ann)
+        as_ben = client(store, ben)
 
         as_ann.put_object(Bucket=BUCKET, Key=mine + "a.txt", Body=b"ann")
         as_ann.put_object(Bucket=BUCKET, Key=shared + "a.txt", Body=b"all")
@@ -190,7 +191,7 @@ class TestUsers:
             keys = await door.ensure_user(
                 place.user_id, bucket=BUCKET, read_write=place.writable_prefixes
             )
-            names[organization] = client(store, keys.access_key, keys.secret_key)
+            names[organization] = client(store, keys)
             for prefix in place.writable_prefixes:
                 names[organization].put_object(Bucket=BUCKET, Key=f"{prefix}seen", Body=b"")
         for mine, theirs in (("north", "south"), ("south", "north")):
@@ -220,7 +221,7 @@ class TestUsers:
     async def test_rights_can_be_narrowed(self, store):
         door = EmbeddedStoreAdmin(store)
         keys = await door.ensure_user("dan", bucket=BUCKET, read_write=["org/dan/", "org/old/"])
-        as_dan = client(store, keys.access_key, keys.secret_key)
+        as_dan = client(store, keys)
         as_dan.put_object(Bucket=BUCKET, Key="org/old/x", Body=b"")
         await door.ensure_user("dan", bucket=BUCKET, read_write=["org/dan/"])
         poll_until_refused(lambda: as_dan.put_object(Bucket=BUCKET, Key="org/old/x", Body=b""))
@@ -228,7 +229,7 @@ class TestUsers:
     async def test_rights_that_are_withdrawn_are_gone_at_once_and_can_come_back(self, store):
         door = EmbeddedStoreAdmin(store)
         keys = await door.ensure_user("eve", bucket=BUCKET, read_write=["org/eve/"])
-        as_eve = client(store, keys.access_key, keys.secret_key)
+        as_eve = client(store, keys)
         mine = {"Bucket": BUCKET, "Key": "org/eve/x"}
         as_eve.put_object(**mine, Body=b"1")
         await door.withdraw_user("eve")

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from landloom.errors import NotFound, Unavailable
 from landloom.server.storage.answers import Listing, StoredObject
-from landloom.server.storage.clients import s3_client
+from landloom.server.storage.clients import S3_ERRORS, code_of, s3_client
 from landloom.server.storage.layout import SCHEME
 from landloom.server.storage.lister import Lister
 from landloom.server.storage.places import StoreAccess
@@ -173,9 +173,8 @@ class S3Objects:
             try:
                 return work(self._client(access))
             except ClientError as problem:
-                code = str(problem.response.get("Error", {}).get("Code", ""))
-                raise as_ours(code, uri) from problem
-            except BotoCoreError as problem:
+                raise as_ours(code_of(problem), uri) from problem
+            except S3_ERRORS as problem:
                 raise Unavailable(
                     f"The object store did not answer for {uri}: {problem}.",
                     suggestion="Try again once the store is up.",

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-import boto3
 import structlog
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from landloom.errors import LandloomError, Unavailable
 from landloom.server.kit.clock import now
 from landloom.server.kit.sealing import Sealer
 from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import S3_ERRORS
 from landloom.server.storage.integrations.tables import StorageIntegration
 from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.roles import Role
 
 AWS_DOMAIN: Final = ".amazonaws.com"
 _LIVES_SECONDS: Final = (12 * 3600, 3600)
@@ -29,7 +30,6 @@ _NO_KEYS: Final = Credentials("refused", "refused")
 """For an integration whose keys cannot be had: the store refuses them, as it should."""
 _AGAIN_SECONDS: Final = 30.0
 """How long an integration without keys is taken for one: asking costs every request a while."""
-_SECONDS: Final = 10.0
 
 _log = structlog.get_logger("landloom.storage")
 
@@ -89,7 +89,7 @@ class IntegrationAccess:
         keys = self._own_keys(row)
         if row.role_arn is None:
             return _access(row, keys)
-        return _access(row, await asyncio.to_thread(self._session, row, keys, tags))
+        return _access(row, await asyncio.to_thread(self._session, row, row.role_arn, keys, tags))
 
     def _own_keys(self, row: StorageIntegration) -> Credentials | None:
         if row.access_key is None or row.sealed_secret is None:
@@ -98,7 +98,7 @@ class IntegrationAccess:
         return Credentials(row.access_key, secret)
 
     def _session(
-        self, row: StorageIntegration, keys: Credentials | None, tags: dict[str, str]
+        self, row: StorageIntegration, arn: str, keys: Credentials | None, tags: dict[str, str]
     ) -> Credentials:
         """Return a session of the row's role, kept unless half of its life is over."""
         kept_as = (row.id, repr(sorted(tags.items())))
@@ -106,7 +106,7 @@ class IntegrationAccess:
             kept = self._sessions.get(kept_as)
             if kept is not None and now().timestamp() < kept[1]:
                 return kept[0]
-        made = self._assume(row, keys, tags)
+        made = self._assume(row, arn, keys, tags)
         ends = made.expires_at or now() + timedelta(seconds=_LIVES_SECONDS[-1])
         renew = now().timestamp() + _SPENT * (ends - now()).total_seconds()
         with self._lock:
@@ -114,40 +114,31 @@ class IntegrationAccess:
         return made
 
     def _assume(
-        self, row: StorageIntegration, keys: Credentials | None, tags: dict[str, str]
+        self, row: StorageIntegration, arn: str, keys: Credentials | None, tags: dict[str, str]
     ) -> Credentials:
         keys = keys or self._platform
         if keys is None:
             raise Unavailable(
-                f"There are no keys to assume the role {row.role_arn} with.",
+                f"There are no keys to assume the role {arn} with.",
                 suggestion="Register the integration with keys that the role trusts.",
             )
-        client = _sts(row, keys)
+        role = Role(arn, _sts(row, keys))
         for seconds in _LIVES_SECONDS:
             try:
-                answer = client.assume_role(
-                    RoleArn=row.role_arn,
+                return role.assume(
+                    name=f"landloom-{row.organization_id}",
+                    seconds=seconds,
                     # The organization, so that no other can use a role that trusts the platform.
-                    ExternalId=row.organization_id,
-                    RoleSessionName=f"landloom-{row.organization_id}",
-                    DurationSeconds=seconds,
-                    **({"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]} if tags else {}),
+                    external_id=row.organization_id,
+                    tags=tags,
                 )
-            except (BotoCoreError, ClientError) as problem:
+            except S3_ERRORS as problem:
                 if seconds != _LIVES_SECONDS[-1] and isinstance(problem, ClientError):
                     continue
                 raise Unavailable(
-                    f"The role {row.role_arn} of the integration {row.name!r} cannot be assumed:"
-                    f" {problem}.",
+                    f"The role {arn} of the integration {row.name!r} cannot be assumed: {problem}.",
                     suggestion="GET /storage/trust-relationship says whom it must trust.",
                 ) from problem
-            made = answer["Credentials"]
-            return Credentials(
-                made["AccessKeyId"],
-                made["SecretAccessKey"],
-                made["SessionToken"],
-                made["Expiration"],
-            )
         raise AssertionError  # the last try returns or raises
 
 
@@ -166,23 +157,9 @@ def _access(row: StorageIntegration, keys: Credentials | None) -> StoreAccess:
     )
 
 
-def _sts(row: StorageIntegration, keys: Credentials) -> Any:
-    session = boto3.session.Session(
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        aws_session_token=keys.session_token,
-        region_name=row.region,
-    )
-    # Other stores answer STS where they answer S3.
-    endpoint = (
-        f"https://sts.{row.region}{AWS_DOMAIN}" if is_aws(row.endpoint_url) else row.endpoint_url
-    )
-    return session.client(
-        "sts",
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=_SECONDS,
-            read_timeout=_SECONDS,
-            retries={"max_attempts": 2, "mode": "standard"},
-        ),
-    )
+def _sts(row: StorageIntegration, keys: Credentials) -> StoreAccess:
+    """Return where a role is assumed: AWS has a host for it, other stores answer beside S3."""
+    access = _access(row, keys)
+    if is_aws(row.endpoint_url):
+        return replace(access, endpoint_url=f"https://sts.{row.region}{AWS_DOMAIN}")
+    return access

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from landloom.server.storage.clients import s3_client
+from landloom.server.storage.clients import S3_ERRORS, code_of, s3_client
 from landloom.server.storage.places import StoreAccess
 
 PROBE: Final = ".landloom-access-test"
@@ -94,9 +94,9 @@ class _Attempts:
             attempt()
         except ClientError as problem:
             if not _was_let_in(problem):
-                self._problems.append(f"{name}: {_code(problem)}")
+                self._problems.append(f"{name}: {code_of(problem)}")
                 return
-        except BotoCoreError as problem:
+        except S3_ERRORS as problem:
             self._problems.append(f"{name}: the store does not answer ({type(problem).__name__})")
             return
         self._granted.add(name)
@@ -106,11 +106,7 @@ class _Attempts:
 
 
 def _was_let_in(problem: ClientError) -> bool:
-    return _code(problem) in _NOTHING_THERE
-
-
-def _code(problem: ClientError) -> str:
-    return str(problem.response.get("Error", {}).get("Code", ""))
+    return code_of(problem) in _NOTHING_THERE
 
 
 async def openness(access: StoreAccess, bucket: str, key: str) -> Openness:
@@ -144,7 +140,7 @@ def _pays(access: StoreAccess, bucket: str, key: str) -> bool:
     def listed(**payer: str) -> bool:
         try:
             client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, **payer)
-        except (BotoCoreError, ClientError):
+        except S3_ERRORS:
             return False
         return True
 
