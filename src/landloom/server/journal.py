@@ -11,7 +11,16 @@ import structlog
 from landloom.server.kit.digests import without_secrets
 
 _SECRET_NAMES: Final = ("key", "secret", "token", "password", "authorization", "env")
-_QUIET: Final = ("uvicorn.access", "botocore", "boto3", "urllib3", "alembic", "aiosqlite")
+_QUIET: Final = (
+    "uvicorn.access",
+    "botocore",
+    "boto3",
+    "urllib3",
+    "alembic",
+    "aiosqlite",
+    # It tells every URL, and one with a signature is as good as a key.
+    "httpx",
+)
 
 
 def configure(level: int = logging.INFO) -> None:
