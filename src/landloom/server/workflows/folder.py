@@ -28,6 +28,8 @@ PROGRESS: Final = "progress.jsonl"
 RESULT: Final = "result.json"
 _TAIL_BYTES: Final = 64 * 1024
 _LONGEST_RESULT_BYTES: Final = 64 << 20
+_BLOCK_BYTES: Final = 1 << 20
+"""What is read of the progress at a time, and the longest event."""
 
 
 class Outcome(WireModel):
@@ -83,16 +85,28 @@ class ProgressReader:
     _offset: int = 0
 
     def read(self) -> list[ProgressEvent]:
-        """Return the events that came since the last call; a line counts once it is whole."""
+        """Return the next events, some of them where they are many; none where none came since.
+
+        A line counts once it is whole.
+        """
+        while block := self._block():
+            if events := list(self._new(block)):
+                return events
+        return []
+
+    def _block(self) -> bytes:
+        """Return the next whole lines, a bounded part of what is there."""
         try:
             with _open(self.directory, PROGRESS) as file:
                 file.seek(self._offset)
-                block = file.read()
+                block = file.read(_BLOCK_BYTES)
         except OSError:
-            return []
+            return b""
         whole = block[: block.rfind(b"\n") + 1]
+        if not whole and len(block) == _BLOCK_BYTES:
+            whole = block  # So long a line is no event.
         self._offset += len(whole)
-        return list(self._new(whole))
+        return whole
 
     def _new(self, block: bytes) -> Iterator[ProgressEvent]:
         for line in block.splitlines():

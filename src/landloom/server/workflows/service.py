@@ -133,23 +133,22 @@ class Workflows:
             if not view.status.final:
                 await asyncio.sleep(_LOOK_SECONDS)
         # The worker wrote its last events before it ended, so they are all here by now.
-        for event in await asyncio.to_thread(reader.read):
-            yield event
+        while events := await asyncio.to_thread(reader.read):
+            for event in events:
+                yield event
         yield view
 
     async def _insert(
         self, caller: Caller, request: WorkflowRequest, idempotency_key: str | None
     ) -> Workflow:
+        # First of all: the rules may have changed since it was made.
+        earlier = await self._made_before(caller, idempotency_key)
+        if earlier is not None:
+            return earlier
         made_at = now()
         workflow_id = new_id()
         output_uri = await self._output_uri(caller, request, workflow_id)
         async with self._database.writing(caller.organization_id) as session:
-            if idempotency_key:
-                earlier = await repository.find_by_idempotency_key(
-                    session, caller.user_id, idempotency_key
-                )
-                if earlier is not None:
-                    return earlier
             if caller.run_id and not await repository.run_is_open(session, caller.run_id):
                 raise Conflict(
                     f"The run {caller.run_id!r} has ended, or is ending.",
@@ -173,6 +172,15 @@ class Workflows:
             session.add(row)
             await session.flush()
         return row
+
+    async def _made_before(self, caller: Caller, idempotency_key: str | None) -> Workflow | None:
+        """Return the workflow that an earlier try of the same POST made."""
+        if not idempotency_key:
+            return None
+        async with self._database.reading(caller.organization_id) as session:
+            return await repository.find_by_idempotency_key(
+                session, caller.user_id, idempotency_key
+            )
 
     async def _output_uri(self, caller: Caller, request: WorkflowRequest, workflow_id: str) -> str:
         """Return the workflow's own folder: where it was asked for, else in temporary storage.

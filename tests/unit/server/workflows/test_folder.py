@@ -40,6 +40,19 @@ class TestProgress:
         (work(tmp_path) / "progress.jsonl").write_text(event(0) + "rubbish\n" + event(1) + event(2))
         assert [each.seq for each in ProgressReader(tmp_path, after=0).read()] == [1, 2]
 
+    def test_no_more_is_read_at_once_than_fits_into_a_servers_memory(self, tmp_path: Path) -> None:
+        path = work(tmp_path) / "progress.jsonl"
+        with path.open("w") as file:
+            file.writelines(map(event, range(30_000)))
+            file.write("x" * (3 << 20) + "\n" + event(30_000) + event(30_001)[:4])
+        reader = ProgressReader(tmp_path)
+        pages = list(iter(reader.read, []))
+        assert [each.seq for page in pages for each in page] == list(range(30_001))
+        assert max(map(len, pages)) < 30_000
+        with path.open("a") as file:
+            file.write(event(30_001)[4:])
+        assert [each.seq for each in reader.read()] == [30_001]
+
     def test_the_last_one_is_the_last_whole_one(self, tmp_path: Path) -> None:
         assert last_progress(tmp_path) is None
         (work(tmp_path) / "progress.jsonl").write_text(
