@@ -78,8 +78,11 @@ def read_error(body: bytes, status: int) -> str:
 
 
 def _parsed(body: bytes) -> Element | None:
-    """Return the root of a document; None of what is none, or declares entities of its own."""
-    if b"<!DOCTYPE" in body:
+    """Return the root of a document; None of what is none, or declares entities of its own.
+
+    A declaration is looked for in UTF-8, which stores answer in; UTF-16 has NUL bytes.
+    """
+    if b"<!DOCTYPE" in body or b"\0" in body:
         return None
     parser = XMLParser()  # noqa: S314 - what could be abused in XML is refused above
     try:
