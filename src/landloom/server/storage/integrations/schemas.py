@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -17,6 +18,10 @@ _LETTER: Final = re.compile("[A-Za-z]")
 _BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,63}")
 _PATH: Final = re.compile(r"s3://([A-Za-z0-9._-]{3,63})(?:/(.*))?", re.DOTALL)
 _ACCOUNT: Final = re.compile(r"\d{12}")
+_REGION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
+_SECRET_PLACES: Final = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+"""Besides link-local ones, addresses where clouds hand out their machines' secrets."""
 _ROLE: Final = re.compile(r"arn:[a-z0-9-]+:iam::\d*:role/[\w+=,.@/-]{1,512}")
 
 
@@ -43,18 +48,43 @@ def _path(text: str) -> str:
 
 def _endpoint(text: str) -> str:
     """Refuse what is no endpoint, and addresses where clouds hand out their machines' secrets."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        raise ValueError("must be a URL such as https://s3.example.org:9000")
+    wanted = "must be a URL such as https://s3.example.org:9000"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as problem:
+        raise ValueError(wanted) from problem
+    address = _address(host)
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
+        raise ValueError(wanted)
+    if address is None and not _HOST.fullmatch(host):
+        raise ValueError(wanted)
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must have no path: the bucket belongs into `path`")
+    if address is not None and (address.is_link_local or address in _SECRET_PLACES):
+        raise ValueError("must not be a link-local address, nor one where clouds tell secrets")
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host stands for as it is; None of a name."""
     try:
-        if ipaddress.ip_address(parts.hostname).is_link_local:
-            raise ValueError("must not be a link-local address")
-    except ValueError as problem:
-        if "link-local" in str(problem):
-            raise
-    return f"{parts.scheme}://{parts.netloc}"
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            # Resolvers take 2852039166 and 0xa9.0xfe.43518 for addresses as well.
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _region(text: str) -> str:
+    """Refuse what would be more than a part of a host's name: regions are put into such."""
+    if not _REGION.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits, dashes and underscores")
+    return text
 
 
 def _role(text: str) -> str:
@@ -92,7 +122,7 @@ class CreateIntegration(CamelModel):
     trusted_account_ids: Annotated[list[AccountId], Field(max_length=20)] = []
     endpoint_url: Annotated[_Text, Field(max_length=512), AfterValidator(_endpoint)] | None = None
     """Of any S3 store, without the bucket; absent is AWS."""
-    region: Annotated[_Text, Field(min_length=1, max_length=64)] | None = None
+    region: Annotated[_Text, AfterValidator(_region)] | None = None
     """What requests are signed for; absent is asked of AWS."""
     addressing_style: Literal["path", "virtual"] | None = None
     """Where requests name the bucket; absent is `virtual` for AWS and `path` elsewhere."""
