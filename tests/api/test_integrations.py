@@ -65,7 +65,8 @@ class TestRegistered:
         refused = register(api.client, "role", roleArn=role)
         assert refused.status_code == 422
         assert "accessKeyId" in refused.json()["errors"][0]["suggestion"]
-        assert made(api.client, "role", roleArn=role, **KEYS)["roleArn"] == role
+        registered = made(api.client, "role", roleArn=role, **KEYS)
+        assert registered["roleArn"] == role
 
     def test_its_access_type_is_kept(self, api: Platform) -> None:
         assert made(api.client, "to read", accessType="READ")["readOnly"] is True
@@ -99,7 +100,6 @@ class TestRefused:
             ({"endpointUrl": "ftp://host"}, "endpointUrl"),
             ({"endpointUrl": "http://host/bucket"}, "endpointUrl"),
             ({"endpointUrl": "http://169.254.169.254"}, "endpointUrl"),
-            ({"roleArn": "arn:aws:s3:::bucket"}, "roleArn"),
             ({"endpointUrl": "http://2852039166"}, "endpointUrl"),
             ({"endpointUrl": "http://[::ffff:169.254.169.254]"}, "endpointUrl"),
             ({"endpointUrl": "http://[fd00:ec2::254]"}, "endpointUrl"),
@@ -108,6 +108,7 @@ class TestRefused:
             ({"endpointUrl": "https://elsewhere.example\\.amazonaws.com"}, "endpointUrl"),
             ({"endpointUrl": "https://user@host"}, "endpointUrl"),
             ({"region": "elsewhere.example/#"}, "region"),
+            ({"roleArn": "arn:aws:s3:::bucket"}, "roleArn"),
             ({"trustedAccountIds": ["12"]}, "trustedAccountIds.0"),
         ],
     )
@@ -190,6 +191,13 @@ class TestDocuments:
         nobody = api.client.get("/storage/trust-relationship")
         assert nobody.status_code == 400
         assert "trustedAccountIds" in nobody.json()["errors"][0]["suggestion"]
+        accounts = ["345678901234", "123456789012"]
+        kept = made(api.client, "trusting", trustedAccountIds=accounts)
+        assert kept["trustedAccountIds"] == accounts
+        trust = api.client.get("/storage/trust-relationship").json()
+        assert trust["Statement"][0]["Principal"]["AWS"] == [
+            f"arn:aws:iam::{account}:root" for account in accounts
+        ]
 
 
 class TestOutOfReach:

@@ -92,6 +92,8 @@ class TestAccess:
     def test_a_role_is_assumed(self, stored: Platform, partner: Partner) -> None:
         role = register(stored, partner, FIELDS, **partner.role())
         assert rights(stored, role) == ALL
+        listed = {each["id"]: each for each in stored.client.get("/storage").json()}
+        assert listed[role["id"]]["roleArn"] == role["roleArn"] == partner.role()["roleArn"]
 
     def test_a_role_that_trusts_others(
         self, stored: Platform, partner: Partner, writer: dict[str, str]

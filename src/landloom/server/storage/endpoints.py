@@ -324,6 +324,7 @@ def _source(source: Source) -> schemas.StorageSource:
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
+        role_arn=source.role_arn,
 
 def _files(request: Request) -> StoredFiles:
     service: StoredFiles = request.app.state.services.files

@@ -53,6 +53,8 @@ class Source:
     """Prefix that paths in it are told from; None is the caller's own folder, or `prefix`."""
     profile: str = "default"
     """Name of the AWS profile by which jobs reach it."""
+    role_arn: str | None = None
+    """Role that an integration's keys are made of; None where there is none."""
 
     @property
     def home(self) -> str:

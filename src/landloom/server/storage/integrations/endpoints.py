@@ -49,7 +49,7 @@ async def read_trust_relationship(
     trustedAccountIds: _Accounts = None,  # noqa: N803 - its name on the wire
 ) -> dict[str, Any]:
     """Return the trust policy of a role for this organization's integrations."""
-    return _integrations(request).trust_relationship(caller, trustedAccountIds or ())
+    return await _integrations(request).trust_relationship(caller, trustedAccountIds or ())
 
 
 @router.get(

@@ -185,5 +185,7 @@ class StorageIntegration(CamelAnswer):
     addressing_style: Literal["path", "virtual"]
     profile: str
     """Name of the AWS profile by which runs reach it."""
+    trusted_account_ids: list[str]
+    """AWS accounts that `GET /storage/trust-relationship` names where it is asked for no others."""
     signed: bool
     """Whether there are keys; otherwise it is read as the public reads it."""

@@ -127,17 +127,19 @@ class Integrations:
         row = await self._find(caller, integration_id)
         return documents.access_policy(row.bucket, row.prefix, writable=not row.read_only)
 
-    def trust_relationship(self, caller: Caller, accounts: Sequence[str]) -> dict[str, Any]:
+    async def trust_relationship(self, caller: Caller, accounts: Sequence[str]) -> dict[str, Any]:
         """Return the trust policy for a role that this organization's integrations assume.
 
         Args:
             caller: Of the organization whose id is the external id.
-            accounts: AWS accounts to trust beside the platform's own.
+            accounts: AWS accounts to trust beside the platform's own; none means those with which
+                the organization's integrations were registered.
 
         Raises:
             BadRequest: The platform has no AWS principal, and no account was named.
         """
         own = self._settings.aws_principal
+        accounts = accounts or await self._trusted_accounts(caller)
         principals = [*([own] if own else []), *accounts]
         if not principals:
             raise BadRequest(
@@ -145,6 +147,11 @@ class Integrations:
                 suggestion="Name the account whose keys the integration has, by trustedAccountIds.",
             )
         return documents.trust_relationship(principals, caller.organization_id)
+
+    async def _trusted_accounts(self, caller: Caller) -> list[str]:
+        async with self._database.reading(caller.organization_id) as session:
+            rows = await repository.all_of(session)
+        return list(dict.fromkeys(each for row in rows for each in row.trusted_accounts))
 
     async def openness(
         self, source: Source | None, bucket: str, key: str
@@ -289,6 +296,7 @@ def _source(row: StorageIntegration, access: StoreAccess) -> Source:
         updated_at=row.updated_at,
         region=row.region,
         profile=row.profile,
+        role_arn=row.role_arn,
     )
 
 
@@ -306,6 +314,7 @@ def _view(row: StorageIntegration) -> schemas.StorageIntegration:
             "endpoint_url": row.endpoint_url,
             "addressing_style": row.addressing,
             "profile": row.profile,
+            "trusted_account_ids": row.trusted_accounts,
             "signed": row.access_key is not None or row.role_arn is not None,
         }
     )

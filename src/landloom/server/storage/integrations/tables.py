@@ -41,6 +41,11 @@ class StorageIntegration(Base, Identified, OfOrganization):
     created_by_id: Mapped[str] = mapped_column(String(ID_LENGTH))
 
     @property
+    def trusted_accounts(self) -> list[str]:
+        """`trusted_account_ids` as a list."""
+        return self.trusted_account_ids.split(",") if self.trusted_account_ids else []
+
+    @property
     def place(self) -> str:
         """What its secret is sealed for, and what messages call it."""
         return f"the integration {self.organization_id}/{self.id}"
