@@ -132,6 +132,12 @@ class TestRefused:
     ) -> None:
         refused(api, body | change, field)
 
+    def test_a_way_that_leads_out_of_ones_own_folder(
+        self, api: Platform, body: dict[str, Any]
+    ) -> None:
+        around = f"{api.storage.user_path}../customer-another/x.py"
+        refused(api, body | {"runPython": {"uri": around}}, "runPython.uri")
+
     @pytest.mark.parametrize("args", [["\0"], [1], "text", ["\ud800"]])
     def test_arguments_that_no_process_can_be_given(
         self, api: Platform, body: dict[str, Any], args: Any

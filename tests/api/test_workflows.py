@@ -137,6 +137,12 @@ class TestOutcomes:
         assert answer.status_code == 422, answer.text
         assert answer.json()["errors"][0].get("field") == field
 
+    def test_no_way_leads_out_of_ones_own_folder(self, api: Platform) -> None:
+        around = f"{api.storage.user_path}../customer-another/out"
+        answer = api.client.post("/rasterflow/runs", json=request() | {"bucket": around})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"][0]["field"] == "bucket"
+
     @pytest.mark.parametrize("content", [b'"\\ud800"', b'{"aoi": "\\u0000"}', b"[1, NaN]", b"{"])
     def test_what_json_cannot_carry_is_refused(self, api: Platform, content: bytes) -> None:
         answer = api.client.post(

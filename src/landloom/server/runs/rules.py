@@ -65,7 +65,7 @@ class Rules:
             return
         try:
             await self._sources.find(caller, *place)
-        except (BadRequest, Forbidden) as problem:
+        except (BadRequest, Forbidden, InvalidInput) as problem:
             raise InvalidInput(
                 f"{source.uri} does not lie in the organization's storage.",
                 suggestion=f"Upload it under {storage.user_path}"

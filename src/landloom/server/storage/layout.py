@@ -120,7 +120,16 @@ class UserStorage:
 
     def contains(self, uri: str) -> bool:
         """Say whether `uri` lies in the organization's part of the managed storage."""
-        return uri.startswith(f"{SCHEME}{self.bucket}/{self.root_prefix}")
+        return uri.startswith(f"{SCHEME}{self.bucket}/{self.root_prefix}") and not goes_up(uri)
+
+
+def goes_up(key: str) -> bool:
+    """Say whether a level of a key is `.` or `..`.
+
+    To S3 that is a name like any other; clients and stores that take it for a way would end up
+    elsewhere than where the beginning of the key says.
+    """
+    return not {".", ".."}.isdisjoint(key.split("/"))
 
 
 def split_uri(uri: str) -> tuple[str, str] | None:

@@ -125,7 +125,7 @@ def bucket_and_key(text: str, *, field: str) -> tuple[str, str]:
     Raises:
         InvalidInput: There is no bucket, or the key names nothing.
     """
-    bucket, _, key = text.strip().removeprefix(SCHEME).lstrip("/").partition("/")
+    bucket, _, key = text.removeprefix(SCHEME).lstrip("/").partition("/")
     if not bucket:
         raise InvalidInput(
             f"{field}: {text[:200]!r} names no bucket.",

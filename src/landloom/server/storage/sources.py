@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Final, Protocol
 from urllib.parse import unquote
 
-from landloom.errors import BadRequest, Forbidden, NotFound
+from landloom.errors import BadRequest, Forbidden, InvalidInput, NotFound
 from landloom.server.accounts import repository
 from landloom.server.db.session import Database
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
-from landloom.server.storage.layout import SCHEME, UserStorage
+from landloom.server.storage.layout import SCHEME, UserStorage, goes_up
 from landloom.server.storage.places import MANAGED, Source, StoreAccess
 
 MANAGED_ID: Final = "user_files"
@@ -129,6 +129,7 @@ class Sources:
         """Return the source that `bucket/key` lies in: the innermost of several.
 
         Raises:
+            InvalidInput: The key has a level `.` or `..`.
             BadRequest: No source has this bucket, or none reaches as far as this key.
             Forbidden: It lies in the managed bucket, in another organization's part.
             Unavailable: The managed store does not answer.
@@ -147,10 +148,16 @@ def holding(sources: Sequence[Source], bucket: str, key: str) -> Source:
     """Return the source that `bucket/key` lies in: the innermost of several.
 
     Raises:
+        InvalidInput: The key has a level `.` or `..`.
         BadRequest: No source has this bucket, or none reaches as far as this key.
         Forbidden: It lies in the managed bucket, in another organization's part.
     """
     uri = f"{SCHEME}{bucket}/{key}"
+    if goes_up(key):
+        raise InvalidInput(
+            f"{uri} has a level `.` or `..`, which names nothing.",
+            suggestion="Name each folder as it is called.",
+        )
     inside = [each for each in sources if each.holds(bucket, key)]
     if inside:
         return max(inside, key=lambda source: len(source.prefix))
