@@ -87,11 +87,11 @@ class StoredFiles:
             NotFound: There is no such source.
         """
         source = await self._sources.by_id(holder, source_id)
-        named = clean_path(directory.strip().removeprefix(SCHEME), field="dir")
-        whole = f"{source.bucket}/{source.prefix}"
-        if not f"{named.rstrip('/')}/".startswith(whole):
-            named = f"{source.bucket}/{source.home}{named}"
-        return Place(source, named.removeprefix(f"{source.bucket}/"), origin="")
+        named = clean_path(directory.removeprefix(SCHEME), field="dir")
+        bucket = f"{source.bucket}/"
+        if f"{named.rstrip('/')}/".startswith(bucket + source.prefix):
+            return Place(source, named[len(bucket) :], origin="")
+        return Place(source, source.home + named, origin="")
 
     async def page(self, folder: Place, *, cursor: str | None = None, limit: int) -> FolderPage:
         """Return up to `limit` of a folder's entries, from a cursor on.
@@ -144,7 +144,7 @@ class StoredFiles:
             Forbidden: Nothing may be written there.
             QuotaExceeded: As much is stored as may be.
         """
-        key = within_limits(file_key(file.key, field="key"), field="key")
+        key = within_limits(_key_of_file(file, field="key"), field="key")
         self._require_writable(file.source, key)
         source = file.source
         await self._quota.admit(source, seconds=URL_SECONDS)
@@ -157,7 +157,7 @@ class StoredFiles:
             InvalidInput: It names a folder.
             NotFound: There is no such file.
         """
-        key = file_key(file.key, field="path")
+        key = _key_of_file(file, field="path")
         self._require_reachable(file.source, key)
         await self._objects.look(file.source.access, file.source.bucket, key)
         saved = {"response-content-disposition": attachment(key)}
@@ -177,7 +177,7 @@ class StoredFiles:
             InvalidInput: It names a folder.
             NotFound: There is no such file.
         """
-        key = file_key(file.key, field="key")
+        key = _key_of_file(file, field="key")
         self._require_reachable(file.source, key)
         return await self._objects.read(file.source.access, file.source.bucket, key)
 
@@ -303,13 +303,15 @@ class StoredFiles:
         """
         for place in places:
             self._require_mutable(place.source, place.key)
-        folders = [place for place in places if place.key.endswith("/") or not place.key]
-        files: dict[tuple[Source, str], list[str]] = {}
+        folders: list[Place] = []
+        files: dict[Source, list[str]] = {}
         for place in places:
-            if place not in folders:
-                files.setdefault((place.source, place.source.bucket), []).append(place.key)
-        for (source, bucket), keys in files.items():
-            await self._objects.delete(source.access, bucket, keys)
+            if place.key and not place.key.endswith("/"):
+                files.setdefault(place.source, []).append(place.key)
+            else:
+                folders.append(place)
+        for source, keys in files.items():
+            await self._objects.delete(source.access, source.bucket, keys)
             await self._quota.changed(source)
         for folder in folders:
             with suppress(NotFound):
@@ -335,6 +337,22 @@ class StoredFiles:
                 protected=True,
             )
             for each in found
+def _roots(source: Source) -> set[str]:
+    """Return the folders of a source that are always there, and that what is in it lies below."""
+    return {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
+
+
+def _key_of_file(file: Place, *, field: str) -> str:
+    """Return the key of a place that is named as a file.
+
+    Raises:
+        InvalidInput: It is a folder: by its name, or one that is always there. An object called as
+            such a folder is would lie beside it, outside of the source.
+    """
+    folder = f"{file.key}/"
+    return file_key(folder if folder in _roots(file.source) else file.key, field=field)
+
+
         ]
 
     def _require_folder(self, source: Source, prefix: str) -> None:

@@ -200,7 +200,7 @@ class Workflows:
             )
         try:
             source = await self._sources.find(caller, bucket, f"{prefix}/" if prefix else "")
-        except (BadRequest, Forbidden) as problem:
+        except (BadRequest, Forbidden, InvalidInput) as problem:
             raise InvalidInput(
                 f"bucket: {problem.message}", suggestion=problem.suggestion, field="bucket"
             ) from problem
