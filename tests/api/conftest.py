@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
+from tests.api.filing import REGION
 from tests.api.platform import Platform, databases_of, platform
 from tests.api.postgres import postgres, postgres_binaries
 from tests.api.seaweed import RealStore, real_store
@@ -14,7 +16,16 @@ from tests.api.seaweed import RealStore, real_store
 @pytest.fixture(scope="session", autouse=True)
 def captured_logs() -> Iterator[None]:
     """Send the server's log where pytest catches it."""
-    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            # The default draws every variable of every frame, which takes a server seconds.
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     yield
     structlog.reset_defaults()
 
@@ -59,3 +70,15 @@ def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
 def data_dir(tmp_path: Path) -> Path:
     """The folder of a platform of a test's own."""
     return tmp_path / "data"
+
+
+@pytest.fixture
+def folder(stored: Platform) -> Iterator[str]:
+    """A folder of a test's own in the real store, as a path in My files."""
+    name = f"test-{next(_numbers)}"
+    assert stored.client.put(f"/storage/{REGION}/directories/{name}").status_code == 200
+    yield name
+    stored.client.delete(f"/storage/{REGION}/directories/{name}")
+
+
+_numbers = itertools.count()
