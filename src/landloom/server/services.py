@@ -28,6 +28,7 @@ from landloom.server.storage.quota.measuring import Measuring
 from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.service import StoredFiles
 from landloom.server.storage.sources import Sources
+from landloom.server.storage.removal import Removal
 from landloom.server.usage.service import Usage
 from landloom.server.workflows.expiry import Expiry
 from landloom.server.workflows.reconciler import WorkflowQueue
@@ -110,7 +111,7 @@ def make_services(
         files=files,
         quota=quota,
         measuring=Measuring(settings, database, sources, door),
-        expiry=Expiry(settings, database, object_store, files),
+        expiry=Expiry(settings, database, object_store, Removal(door)),
         integrations=integrations,
         lending=Lending(settings, sources, object_store, quota),
         dispatchers=(run_dispatcher, workflow_dispatcher),

@@ -138,6 +138,19 @@ class S3Objects:
         for first in range(0, len(keys), PAGE):
             await self._delete(access, bucket, keys[first : first + PAGE])
 
+    async def abort_uploads(self, access: StoreAccess, bucket: str, prefix: str) -> None:
+        """End the uploads in parts below a prefix that nobody has completed: parts take room."""
+
+        def work(client: Any) -> None:
+            pages = client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+                for each in page.get("Uploads", ()):
+                    client.abort_multipart_upload(
+                        Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"]
+                    )
+
+        await self._do(access, work, f"{SCHEME}{bucket}/{prefix}")
+
     async def read(self, access: StoreAccess, bucket: str, key: str) -> Content:
         """Return an object as it comes."""
         uri = f"{SCHEME}{bucket}/{key}"

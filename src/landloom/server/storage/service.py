@@ -15,7 +15,6 @@ from landloom.server.storage.names import (
     clean_path,
     file_key,
     folder_key,
-    folders_above,
     last_name,
     single_name,
     within_limits,
@@ -26,6 +25,7 @@ from landloom.server.storage.presign import presigned_url
 from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.schemas import FileEntry, FileEntryType
 from landloom.server.storage.sources import Holder, Sources, holding
+from landloom.server.storage.removal import Removal, no_folder
 
 URL_SECONDS: Final = 3600
 """How long presigned URLs work."""
@@ -48,6 +48,7 @@ class StoredFiles:
 
     async def sources(self, holder: Holder) -> list[Source]:
         """Return all sources, the managed one first."""
+        self._removal = Removal(objects)
         return await self._sources.of(holder)
 
     async def at(self, holder: Holder, text: str, *, field: str = "key") -> Place:
@@ -250,50 +251,8 @@ class StoredFiles:
         """
         source, prefix = folder.source, folder_key(folder.key)
         self._require_mutable(source, prefix)
-        await self.delete_all(source.access, source.bucket, prefix)
+        await self._removal.folder(source.access, source.bucket, prefix)
         await self._quota.changed(source)
-
-    async def delete_all(self, access: StoreAccess, bucket: str, prefix: str) -> None:
-        """Delete all that these keys reach below a prefix, and nothing else.
-
-        Args:
-            access: To the store.
-            bucket: The bucket.
-            prefix: Ends with `/`.
-
-        Raises:
-            NotFound: There is nothing.
-        """
-        folders, token = {prefix}, None
-        while True:
-            listing = await self._objects.list(access, bucket, prefix, deep=True, after=token)
-            keys = [each.key for each in listing.objects]
-            if token is None and not keys:
-                folders |= await self._empty_folders(access, bucket, prefix)
-            await self._objects.delete(access, bucket, keys)
-            folders.update(above for key in keys for above in folders_above(key, prefix))
-            token = listing.next
-            if token is None:
-                break
-        # Some stores keep folders as folders: an empty one would stay. The deepest go first.
-        deepest = sorted(folders, key=lambda each: each.count("/"), reverse=True)
-        await self._objects.delete(access, bucket, deepest)
-
-    async def _empty_folders(self, access: StoreAccess, bucket: str, prefix: str) -> set[str]:
-        """Return the folders below one that holds no object at any depth.
-
-        Raises:
-            NotFound: There is no such folder.
-        """
-        found, pending = set[str](), [prefix]
-        while pending:
-            folder = pending.pop()
-            listing = await self._objects.list(access, bucket, folder)
-            pending += listing.folders
-            found.update(listing.folders)
-        if not found:
-            raise _no_folder(bucket, prefix)
-        return found
 
     async def delete(self, places: Sequence[Place]) -> None:
         """Delete files and folders, many at once; what is not there does not matter.
@@ -337,29 +296,12 @@ class StoredFiles:
                 protected=True,
             )
             for each in found
-def _roots(source: Source) -> set[str]:
-    """Return the folders of a source that are always there, and that what is in it lies below."""
-    return {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
-
-
-def _key_of_file(file: Place, *, field: str) -> str:
-    """Return the key of a place that is named as a file.
-
-    Raises:
-        InvalidInput: It is a folder: by its name, or one that is always there. An object called as
-            such a folder is would lie beside it, outside of the source.
-    """
-    folder = f"{file.key}/"
-    return file_key(folder if folder in _roots(file.source) else file.key, field=field)
-
-
         ]
 
     def _require_folder(self, source: Source, prefix: str) -> None:
         """Let a folder be that has nothing in it: those that are always there."""
-        always = {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
-        if prefix not in always:
-            raise _no_folder(source.bucket, prefix)
+        if prefix not in _roots(source):
+            raise no_folder(source.bucket, prefix)
 
     def _require_reachable(self, source: Source, key: str) -> None:
         if source.storage is not None and not source.storage.reaches(key):
@@ -380,13 +322,6 @@ def attachment(key: str) -> str:
     return f"attachment; filename*=UTF-8''{quote(last_name(key), safe='')}"
 
 
-def _no_folder(bucket: str, prefix: str) -> NotFound:
-    return NotFound(
-        f"There is no folder {SCHEME}{bucket}/{prefix}.",
-        suggestion="List the folder above it to see what there is.",
-    )
-
-
 def _unreachable(source: Source, key: str) -> Forbidden:
     return Forbidden(
         f"You have no right to {SCHEME}{source.bucket}/{key}.",
@@ -395,6 +330,22 @@ def _unreachable(source: Source, key: str) -> Forbidden:
 
 
 def _protected(source: Source, key: str, verb: str) -> Forbidden:
+def _roots(source: Source) -> set[str]:
+    """Return the folders of a source that are always there, and that what is in it lies below."""
+    return {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
+
+
+def _key_of_file(file: Place, *, field: str) -> str:
+    """Return the key of a place that is named as a file.
+
+    Raises:
+        InvalidInput: It is a folder: by its name, or one that is always there. An object called as
+            such a folder is would lie beside it, outside of the source.
+    """
+    folder = f"{file.key}/"
+    return file_key(folder if folder in _roots(file.source) else file.key, field=field)
+
+
     way = (
         f"The integration {source.name!r} is read-only, or this is its root."
         if source.storage is None

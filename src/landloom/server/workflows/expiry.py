@@ -20,8 +20,8 @@ from landloom.server.settings import Settings
 from landloom.server.storage.admin import Credentials, ObjectStoreAdmin
 from landloom.server.storage.layout import SCHEME, UserStorage
 from landloom.server.storage.places import StoreAccess
+from landloom.server.storage.removal import Removal
 from landloom.server.storage.scopes import Scope
-from landloom.server.storage.service import StoredFiles
 from landloom.server.workflows import repository
 from landloom.server.workflows.tables import Workflow
 
@@ -42,12 +42,12 @@ class Expiry:
         settings: Settings,
         database: Database,
         object_store: ObjectStoreAdmin,
-        files: StoredFiles,
+        removal: Removal,
     ) -> None:
         self._settings = settings
         self._database = database
         self._object_store = object_store
-        self._files = files
+        self._removal = removal
 
     async def run(self) -> None:
         """Delete what is due, and again every quarter of an hour, until cancelled."""
@@ -104,7 +104,9 @@ class Expiry:
             credentials=await self._keys(storage, prefix),
             addressing=settings.s3_addressing,
         )
-        await self._files.delete_all(access, settings.bucket, prefix)
+        # What a worker that was killed left half uploaded is in no listing.
+        await self._removal.uploads(access, settings.bucket, prefix)
+        await self._removal.folder(access, settings.bucket, prefix)
 
     async def _keys(self, storage: UserStorage, prefix: str) -> Credentials:
         """Return keys for one folder; where the store lends none, those of the folder's owner."""
