@@ -17,6 +17,7 @@ from landloom.server.storage.environment import (
     storage_environment,
 )
 from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.places import StoreAccess
 
 
 def make_settings(**decided: Any) -> Settings:
@@ -61,22 +62,11 @@ def connection_variables(
         profiles: Folder for AWS profiles.
     """
     place = UserStorage(settings.bucket, bootstrap.org_id, bootstrap.user_id)
-    access = StorageAccess(
-        endpoint_url=settings.s3_endpoint,
-        region=settings.s3_region,
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-        session_token=keys.session_token or "",
-        bucket=settings.bucket,
-        user_path=place.user_path,
-        shared_path=place.shared_path,
-        warehouse_path=place.warehouse_path,
-        addressing=settings.s3_addressing,
-    )
+    store = StoreAccess(settings.s3_endpoint, settings.s3_region, keys, settings.s3_addressing)
     return {
         "LANDLOOM_URL": settings.public_url,
         "WHEROBOTS_API_KEY": bootstrap.api_key,
-        **storage_environment(access, profiles),
+        **storage_environment(StorageAccess(store, place), profiles),
         **ca_environment(settings.ca_bundle),
         # For `landloom models`: the same folder and catalogue as the engine's.
         "LANDLOOM_MODELS": str(settings.models or settings.cache_dir / "models"),

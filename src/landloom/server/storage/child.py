@@ -67,22 +67,10 @@ class ChildEnvironment:
 
     def _access(self, sources: Sequence[Source]) -> StorageAccess:
         managed, *integrations = sources
-        storage, keys = managed.storage, managed.access.credentials
-        if storage is None or keys is None:
+        storage = managed.storage
+        if storage is None or managed.access.credentials is None:
             raise AssertionError("the managed storage comes first, with keys")
-        return StorageAccess(
-            endpoint_url=managed.access.endpoint_url,
-            region=managed.access.region,
-            access_key=keys.access_key,
-            secret_key=keys.secret_key,
-            session_token=keys.session_token or "",
-            bucket=storage.bucket,
-            user_path=storage.user_path,
-            shared_path=storage.shared_path,
-            warehouse_path=storage.warehouse_path,
-            addressing=managed.access.addressing,
-            integrations=integrations,
-        )
+        return StorageAccess(managed.access, storage, integrations)
 
     def _inherited(self) -> dict[str, str]:
         """Return the server's environment with the settings' own paths laid over it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from landloom import jobsite
 from landloom.errors import InvalidInput
 from landloom.server.storage.admin import Credentials
-from landloom.server.storage.places import Addressing, Source, StoreAccess
+from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.places import Source, StoreAccess
 from landloom.server.storage.profiles import write_profiles
 
 _INHERITED: Final = (
@@ -62,19 +63,10 @@ _CA_VARIABLES: Final = (
 class StorageAccess:
     """How one user reaches the object store, and where in it they may work."""
 
-    endpoint_url: str
-    region: str
-    access_key: str
-    secret_key: str = field(repr=False)
-    bucket: str
-    """The managed bucket; every path below lies in it."""
-    user_path: str
-    """`s3://bucket/prefix/` of the user; becomes USER_S3_PATH."""
-    shared_path: str
-    warehouse_path: str
-    session_token: str = field(default="", repr=False)
-    """Goes with temporary keys; empty with keys that last."""
-    addressing: Addressing = "path"
+    store: StoreAccess
+    """The managed store, with the user's keys."""
+    places: UserStorage
+    """The user's own places in it."""
     integrations: Sequence[Source] = ()
     """Further places, each with keys of its own."""
 
@@ -85,32 +77,40 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
     Raises:
         InvalidInput: A value would break the profile's files, or the endpoint is no URL.
     """
-    endpoint = urlsplit(access.endpoint_url)
+    store, places = access.store, access.places
+    endpoint = urlsplit(store.endpoint_url)
     if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
-        raise InvalidInput(f"The store's endpoint {access.endpoint_url!r} is not an http(s) URL.")
-    keys = Credentials(access.access_key, access.secret_key, access.session_token or None)
-    managed = StoreAccess(access.endpoint_url, access.region, keys, access.addressing)
+        raise InvalidInput(f"The store's endpoint {store.endpoint_url!r} is not an http(s) URL.")
     secure = endpoint.scheme == "https"
     return {
-        "USER_S3_PATH": _folder(access.user_path),
-        "USER_S3_SHARED_PATH": _folder(access.shared_path),
-        "USER_WAREHOUSE_PATH": _folder(access.warehouse_path),
-        "LANDLOOM_MANAGED_BUCKETS": access.bucket,
-        **write_profiles(managed, access.integrations, profile_dir),
-        "AWS_ACCESS_KEY_ID": access.access_key,
-        "AWS_SECRET_ACCESS_KEY": access.secret_key,
-        **({"AWS_SESSION_TOKEN": access.session_token} if access.session_token else {}),
-        "AWS_REGION": access.region,
-        "AWS_DEFAULT_REGION": access.region,
-        "AWS_ENDPOINT_URL": access.endpoint_url,
-        "AWS_ENDPOINT_URL_S3": access.endpoint_url,
+        "USER_S3_PATH": places.user_path,
+        "USER_S3_SHARED_PATH": places.shared_path,
+        "USER_WAREHOUSE_PATH": places.warehouse_path,
+        "LANDLOOM_MANAGED_BUCKETS": places.bucket,
+        **write_profiles(store, access.integrations, profile_dir),
+        **_keys(store.credentials),
+        "AWS_REGION": store.region,
+        "AWS_DEFAULT_REGION": store.region,
+        "AWS_ENDPOINT_URL": store.endpoint_url,
+        "AWS_ENDPOINT_URL_S3": store.endpoint_url,
         "AWS_ALLOW_HTTP": "false" if secure else "true",
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
         "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
         "AWS_HTTPS": "YES" if secure else "NO",
-        "AWS_VIRTUAL_HOSTING": "TRUE" if access.addressing == "virtual" else "FALSE",
+        "AWS_VIRTUAL_HOSTING": "TRUE" if store.addressing == "virtual" else "FALSE",
         "AWS_EC2_METADATA_DISABLED": "true",
         "CPL_VSIL_USE_TEMP_FILE_FOR_RANDOM_WRITE": "YES",
+    }
+
+
+def _keys(keys: Credentials | None) -> dict[str, str]:
+    if keys is None:
+        return {}
+    token = {"AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else {}
+    return {
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        **token,
     }
 
 
@@ -158,7 +158,3 @@ def job_environment(
     if run_id is not None:
         environment["LANDLOOM_RUN_ID"] = run_id
     return environment
-
-
-def _folder(uri: str) -> str:
-    return uri.rstrip("/") + "/"

@@ -12,23 +12,23 @@ import pytest
 
 from landloom import jobsite
 from landloom.errors import InvalidInput
+from landloom.server.storage.admin import Credentials
 from landloom.server.storage.environment import (
     StorageAccess,
     ca_environment,
     job_environment,
     storage_environment,
 )
+from landloom.server.storage.layout import UserStorage
+from landloom.server.storage.places import StoreAccess
 
-ACCESS = StorageAccess(
-    endpoint_url="http://127.0.0.1:8333",
-    region="us-east-1",
-    access_key="AKEXAMPLE",
-    secret_key="s%cr/et+",
-    bucket="landloom",
-    user_path="s3://landloom/org/data/customer-u1/",
-    shared_path="s3://landloom/org/data/shared",
-    warehouse_path="s3://landloom/org/data/customer-u1/warehouse/",
-)
+KEYS = Credentials("AKEXAMPLE", "s%cr/et+")
+STORE = StoreAccess("http://127.0.0.1:8333", "us-east-1", KEYS)
+ACCESS = StorageAccess(STORE, UserStorage("landloom", "org", "u1"))
+
+
+def at(**changes):
+    return replace(ACCESS, store=replace(STORE, **changes))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ class TestStorage:
             assert storage[name].endswith("/")
 
     def test_every_library_finds_its_own_variable(self, storage):
-        assert storage["AWS_ENDPOINT_URL"] == storage["AWS_ENDPOINT_URL_S3"] == ACCESS.endpoint_url
+        assert storage["AWS_ENDPOINT_URL"] == storage["AWS_ENDPOINT_URL_S3"] == STORE.endpoint_url
         assert storage["AWS_S3_ENDPOINT"] == "127.0.0.1:8333"
         assert (storage["AWS_HTTPS"], storage["AWS_ALLOW_HTTP"]) == ("NO", "true")
         assert storage["AWS_VIRTUAL_HOSTING"] == "FALSE"
@@ -65,9 +65,7 @@ class TestStorage:
         assert storage["AWS_EC2_METADATA_DISABLED"] == "true"
 
     def test_https_is_asked_for_where_the_store_speaks_it(self, tmp_path):
-        secure = storage_environment(
-            replace(ACCESS, endpoint_url="https://store.example:9000"), tmp_path
-        )
+        secure = storage_environment(at(endpoint_url="https://store.example:9000"), tmp_path)
         assert (secure["AWS_HTTPS"], secure["AWS_ALLOW_HTTP"]) == ("YES", "false")
         assert secure["AWS_S3_ENDPOINT"] == "store.example:9000"
 
@@ -94,22 +92,22 @@ class TestStorage:
             " keys.access_key, keys.secret_key, url.partition('?')[0]]))",
         )
         assert found == [
-            *(ACCESS.endpoint_url, ACCESS.region, ACCESS.access_key, ACCESS.secret_key),
-            f"{ACCESS.endpoint_url}/b/k",
+            *(STORE.endpoint_url, STORE.region, KEYS.access_key, KEYS.secret_key),
+            f"{STORE.endpoint_url}/b/k",
         ]
 
     @pytest.mark.parametrize("value", ["a\nb", "a\r", "\0"])
     def test_a_key_that_would_break_the_profile_is_refused(self, tmp_path, value):
         with pytest.raises(InvalidInput):
-            storage_environment(replace(ACCESS, secret_key=value), tmp_path)
+            storage_environment(at(credentials=Credentials("AK", value)), tmp_path)
 
     @pytest.mark.parametrize("url", ["127.0.0.1:8333", "ftp://x", ""])
     def test_an_endpoint_that_is_no_url_is_refused(self, tmp_path, url):
         with pytest.raises(InvalidInput, match="endpoint"):
-            storage_environment(replace(ACCESS, endpoint_url=url), tmp_path)
+            storage_environment(at(endpoint_url=url), tmp_path)
 
     def test_the_secret_is_not_in_what_is_printed(self):
-        assert ACCESS.secret_key not in repr(ACCESS)
+        assert KEYS.secret_key not in repr(ACCESS)
 
 
 class TestJob:
