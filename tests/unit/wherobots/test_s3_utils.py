@@ -1,5 +1,6 @@
 """Links to objects by the function that public notebooks import."""
 
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -45,6 +46,11 @@ class TestGetUrl:
         url = get_url("s3://public-of-a-test/a b.tif")
         assert url == "https://s3.us-west-2.amazonaws.com/public-of-a-test/a%20b.tif"
         buckets._public_store.cache_clear()
+
+    def test_a_public_bucket_may_stand_in_the_host(self, monkeypatch):
+        place = {"bucket": "open", "endpoint_url": "https://s3.test", "addressing": "virtual"}
+        monkeypatch.setenv("LANDLOOM_BUCKETS", json.dumps([place]))
+        assert get_url("s3://open/a b.tif") == "https://open.s3.test/a%20b.tif"
 
     def test_files_and_links_are_urls_already(self, tmp_path):
         file = tmp_path / "a b.txt"

@@ -20,13 +20,24 @@ import httpx
 from obstore.store import S3Store
 
 from landloom.errors import StoreProblem
-from landloom.raster.store.registered import Registered, at_endpoint, find_registered
+from landloom.raster.store.registered import (
+    Registered,
+    addressed,
+    at_endpoint,
+    find_registered,
+)
 
 MANAGED_PATHS = ("USER_S3_PATH", "USER_S3_SHARED_PATH", "USER_WAREHOUSE_PATH")
 """Variables whose value is an s3:// URI in a bucket of the platform."""
 
 MANAGED_BUCKETS = "LANDLOOM_MANAGED_BUCKETS"
 """Variable with further buckets of the platform, separated by commas."""
+
+VIRTUAL_HOSTING = "AWS_VIRTUAL_HOSTING"
+"""GDAL's variable, which says of the platform's own store whether the host names the bucket.
+
+Not AWS_VIRTUAL_HOSTED_STYLE_REQUEST: with that one obstore wants the bucket in the endpoint too.
+"""
 
 PAYER_KEYS = "LANDLOOM_AWS_"
 """Prefix of ACCESS_KEY_ID, SECRET_ACCESS_KEY and SESSION_TOKEN for buckets whose readers pay."""
@@ -110,14 +121,15 @@ def _managed_store(
     settings: tuple[tuple[str, str], ...],
 ) -> Any:
     ambient = dict(settings)
+    virtual = ambient.get(VIRTUAL_HOSTING, "").upper() in {"TRUE", "YES", "ON", "1"}
+    config: Any = addressed(endpoint.rstrip("/"), bucket, virtual=virtual)
     return S3Store(
         bucket,
-        endpoint=endpoint,
         region=ambient.get("AWS_REGION") or ambient.get("AWS_DEFAULT_REGION") or "us-east-1",
-        virtual_hosted_style_request=False,
         request_payer=payer,
         client_options=client_options(allow_http=endpoint.startswith("http://")),
         retry_config=retry_config(),
+        config=config,
     )
 
 

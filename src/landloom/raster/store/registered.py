@@ -52,13 +52,9 @@ class Registered:
 
     def store_options(self) -> dict[str, Any]:
         """Return what an obstore S3Store of the bucket is made with."""
-        virtual = self.addressing == "virtual"
-        scheme, _, host = self.endpoint_url.partition("://")
         return {
-            # Where the host names the bucket, obstore takes the endpoint as it is.
-            **at_endpoint(f"{scheme}://{self.bucket}.{host}" if virtual else self.endpoint_url),
+            **addressed(self.endpoint_url, self.bucket, virtual=self.addressing == "virtual"),
             "region": self.region,
-            "virtual_hosted_style_request": virtual,
             "skip_signature": not self.access_key,
         }
 
@@ -73,6 +69,20 @@ class Registered:
             "token": self.session_token or None,
             "expires_at": None,
         }
+
+
+def addressed(endpoint_url: str, bucket: str, *, virtual: bool) -> dict[str, Any]:
+    """Return the options by which an obstore S3Store finds a bucket at an endpoint.
+
+    Args:
+        endpoint_url: Without the bucket.
+        bucket: Its name.
+        virtual: Whether the host names it; otherwise the path does.
+    """
+    scheme, _, host = endpoint_url.partition("://")
+    # Where the host names the bucket, obstore takes the endpoint as it is.
+    url = f"{scheme}://{bucket}.{host}" if virtual else endpoint_url
+    return {**at_endpoint(url), "virtual_hosted_style_request": virtual}
 
 
 def at_endpoint(url: str) -> dict[str, str]:

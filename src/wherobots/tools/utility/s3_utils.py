@@ -57,7 +57,9 @@ def _sign(uri: str, life: timedelta) -> str:
     location = objects.resolve(uri)
     config = location.store.config
     if config.get("skip_signature") in {True, "true"}:
-        return f"{config['endpoint']}/{config['bucket']}/{quote(location.path)}"
+        in_host = config.get("virtual_hosted_style_request") in {True, "true"}
+        place = config["endpoint"] if in_host else f"{config['endpoint']}/{config['bucket']}"
+        return f"{place}/{quote(location.path)}"
     try:
         return str(obstore.sign(location.store, "GET", location.path, life))
     except (BaseError, OSError) as error:

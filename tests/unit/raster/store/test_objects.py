@@ -57,6 +57,17 @@ class TestBuckets:
         objects.read_bytes("s3://cold/a")
         assert s3[0][0] == "/cold/a"
 
+    def test_its_host_names_the_bucket_where_the_store_wants_that(self, s3, monkeypatch):
+        # obstore sends to a proxy what it would ask the host: nobody needs to know the name.
+        monkeypatch.setenv("http_proxy", buckets.os.environ["AWS_ENDPOINT_URL"])
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid:9000/")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://store.invalid:9000/")
+        monkeypatch.setenv("AWS_VIRTUAL_HOSTING", "TRUE")
+        assert objects.read_bytes("s3://landloom/org/a b") == b"bytes"
+        path, authorization = s3[0]
+        assert path == "http://landloom.store.invalid:9000/org/a%20b"
+        assert "Credential=somebody/" in authorization
+
     @pytest.mark.usefixtures("s3")
     def test_any_other_bucket_is_public_and_unsigned_in_its_own_region(self, monkeypatch):
         monkeypatch.setattr(buckets, "_bucket_region", lambda _: "us-west-2")
