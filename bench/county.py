@@ -106,7 +106,7 @@ def run_county(data: Path, script: Path) -> tuple[dict[str, Any], float, list[st
     """Submit the job and wait; return the run, the seconds it took and its log."""
     connection = Connection.find(data=data)
     with ApiClient(connection) as client:
-        uri = upload_script(connection, script, "bench-county")
+        uri = upload_script(client, connection, script, "bench-county")
         started = time.monotonic()
         payload = {
             "runtime": "micro",

@@ -63,7 +63,7 @@ def run(
     run_name = name or _name_for(script)
     with ApiClient(where) as client:
         remote = script.strip().startswith("s3://")
-        uri = script.strip() if remote else upload_script(where, Path(script), run_name)
+        uri = script.strip() if remote else upload_script(client, where, Path(script), run_name)
         payload: dict[str, Any] = {
             "name": run_name,
             "runPython": {"uri": uri, "args": arguments or []},

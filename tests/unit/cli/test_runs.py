@@ -2,8 +2,10 @@
 
 import re
 
+import httpx
 import pytest
 
+from landloom.cli.client import ApiClient
 from landloom.cli.connection import Connection
 from landloom.cli.follow import failure
 from landloom.cli.runs import _name_for, _seconds
@@ -36,18 +38,21 @@ def test_a_failure_is_the_last_one_told():
 
 
 class TestUpload:
+    def upload(self, script):
+        def answer(request):
+            assert request.url.path == "/storage/user_files/file-upload-url/scripts/name/job.py"
+            return httpx.Response(200, json={"uploadUrl": "http://127.0.0.1:9/signed"})
+
+        where = Connection({"LANDLOOM_URL": "http://api.test", "WHEROBOTS_API_KEY": "k"}, "x")
+        with ApiClient(where, transport=httpx.MockTransport(answer)) as client:
+            return upload_script(client, where, script, "name")
+
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(SetupProblem, match=r"There is no file .*none\.py"):
-            upload_script(Connection({}, "x"), tmp_path / "none.py", "name")
+            self.upload(tmp_path / "none.py")
 
     def test_a_store_that_is_not_there(self, tmp_path):
         script = tmp_path / "job.py"
         script.write_text("print()")
-        variables = {
-            "USER_S3_PATH": "s3://landloom/me/",
-            "AWS_ACCESS_KEY_ID": "a",
-            "AWS_SECRET_ACCESS_KEY": "b",
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        }
-        with pytest.raises(Unavailable, match="could not be uploaded to s3://landloom/me/scripts"):
-            upload_script(Connection(variables, "x"), script, "name")
+        with pytest.raises(Unavailable, match=r"my:scripts/name/job\.py was not copied"):
+            self.upload(script)
