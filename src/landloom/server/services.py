@@ -20,15 +20,16 @@ from landloom.server.runs.preparation import Preparation
 from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.service import Runs
 from landloom.server.settings import Settings
+from landloom.server.storage.addresses import PublicAddress
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.integrations.service import Integrations
 from landloom.server.storage.lending.service import Lending
 from landloom.server.storage.objects import ObjectReader, S3Objects
 from landloom.server.storage.quota.measuring import Measuring
 from landloom.server.storage.quota.service import Quota
+from landloom.server.storage.removal import Removal
 from landloom.server.storage.service import StoredFiles
 from landloom.server.storage.sources import Sources
-from landloom.server.storage.removal import Removal
 from landloom.server.usage.service import Usage
 from landloom.server.workflows.expiry import Expiry
 from landloom.server.workflows.reconciler import WorkflowQueue
@@ -77,7 +78,8 @@ def make_services(
     integrations = Integrations(settings, database)
     sources = Sources(settings, database, object_store, integrations)
     quota = Quota(settings, database)
-    files = StoredFiles(sources, door, quota)
+    address = PublicAddress(settings.s3_public_endpoint, settings.s3_public_names)
+    files = StoredFiles(sources, door, quota, address)
     largest = launchers.largest
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
     workflow_queue = WorkflowQueue(settings, database, launchers.workflows, sources, quota, slots)

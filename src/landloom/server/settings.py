@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """Region that S3 clients sign for; nothing to do with the regions of runs."""
     s3_public_endpoint: str = ""
     """Where clients reach the store by presigned URLs; empty is `s3_endpoint`."""
+    s3_public_names: tuple[str, ...] = ()
+    """Other hosts that reach the same place; who asks by one of them is told that one."""
     s3_addressing: Literal["path", "virtual"] = "path"
     """Whether buckets are named in the path or in the host of the store's URLs."""
     s3_role_arn: str = ""

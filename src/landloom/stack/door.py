@@ -19,13 +19,18 @@ from landloom.stack.weed import LOOPBACK
 
 _CHUNK_BYTES: Final = 256 * 1024
 _GOODBYE_SECONDS: Final = 2.0
+_STALLED_SECONDS: Final = 300.0
+"""How long an end may take nothing of what is there for it. Silence is the store's to end."""
 
 
 class StoreDoor:
     """Hands connections on to the store's own S3 port."""
 
-    def __init__(self, store_port: int, tls: ServerTls | None) -> None:
+    def __init__(
+        self, store_port: int, tls: ServerTls | None, *, stalled_seconds: float = _STALLED_SECONDS
+    ) -> None:
         self._store_port = store_port
+        self._stalled_seconds = stalled_seconds
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
         self._open: set[asyncio.Task[None]] = set()
         self.renew(tls)
@@ -67,19 +72,24 @@ class StoreDoor:
         from_store, to_store = await asyncio.open_connection(
             LOOPBACK, self._store_port, limit=_CHUNK_BYTES
         )
-        there = asyncio.create_task(_pump(reader, to_store))
+        there = asyncio.create_task(self._pump(reader, to_store))
         try:
-            await _pump(from_store, writer)
+            await self._pump(from_store, writer)
         finally:
             there.cancel()
             to_store.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Hand on what comes until its end, and tell the end."""
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(_CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand on what comes until its end, and tell the end."""
+        try:
+            while chunk := await reader.read(_CHUNK_BYTES):
+                writer.write(chunk)
+                async with asyncio.timeout(self._stalled_seconds):
+                    await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+        except TimeoutError:
+            # To close is to wait until all is taken.
+            writer.transport.abort()
+        except OSError:
+            pass

@@ -12,11 +12,10 @@ from pathlib import Path
 import certifi
 
 from landloom.errors import SetupProblem
+from landloom.stack.addresses import ALWAYS, EVERYWHERE
 from landloom.stack.certificates import Identity, ensure_authority, ensure_leaf
 from landloom.stack.files import write_private
 
-ALWAYS = frozenset({"localhost", "127.0.0.1", "::1"})
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - recognised here, not bound to
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*"
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
@@ -53,7 +52,7 @@ def ensure_tls(
     Raises:
         SetupProblem: A name is not a host name.
     """
-    wanted = {_normal(name) for name in ALWAYS | ({host} - _WILDCARDS) | set(names)}
+    wanted = {_normal(name) for name in ALWAYS | ({host} - EVERYWHERE) | set(names)}
     authority = Identity(folder / "ca.pem", folder / "ca.key")
     leaf = Identity(folder / "server.pem", folder / "server.key")
     bundle = folder / "bundle.pem"

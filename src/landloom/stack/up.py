@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
 import socket
@@ -25,6 +24,7 @@ from landloom.server.launchers.isolation import Isolation, find_isolation, requi
 from landloom.server.settings import Settings
 from landloom.server.storage.admin import ObjectStoreAdmin
 from landloom.server.storage.layout import UserStorage
+from landloom.stack.addresses import EVERYWHERE, is_loopback, names_of, url_of
 from landloom.stack.announcement import Announcement, UpOptions
 from landloom.stack.configuration import (
     connection_variables,
@@ -48,7 +48,6 @@ _RENEW_SECONDS = 24 * 3600
 _GOODBYE_SECONDS = 5
 """What open requests get to finish."""
 
-_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here
 _LARGEST_OLD_LOG_BYTES = 16 << 20
 _log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ class _Platform:
             ca_file=str(tls.authority) if tls else None,
             scoping=admin.obstacle if isinstance(admin, ExternalStore) else "",
             isolation=isolation if isinstance(isolation, str) else "",
-            exposed=tls is None and not _is_loopback(self._options.host),
+            exposed=tls is None and not is_loopback(self._options.host),
         )
         async with self._doors(tls):
             await self._serve(server, listener, lambda: announce(announcement))
@@ -161,7 +160,7 @@ class _Platform:
     @property
     def _has_door(self) -> bool:
         """Whether anybody may come that the store's own port is not for."""
-        return not self._external and (self._options.tls or not _is_loopback(self._options.host))
+        return not self._external and (self._options.tls or not is_loopback(self._options.host))
 
     async def _serve(
         self, server: _Server, listener: socket.socket, announce: Callable[[], None]
@@ -247,7 +246,7 @@ class _Platform:
     def _settings(self, tls: ServerTls | None) -> Settings:
         decided: dict[str, Any] = {
             "data_dir": self._instance.folder,
-            "public_url": _url(self._options.host, self._ports.api, secure=tls is not None),
+            "public_url": url_of(self._options.host, self._ports.api, secure=tls is not None),
             "ca_bundle": tls.bundle if tls else None,
         }
         if not self._external:
@@ -255,6 +254,9 @@ class _Platform:
             decided |= {
                 "s3_endpoint": self._store.config.endpoint_url,
                 "s3_public_endpoint": self._public_endpoint(),
+                "s3_public_names": names_of(
+                    self._options.host, self._options.tls_names, secure=self._options.tls
+                ),
                 "s3_addressing": "path",
                 "bucket": BUCKET,
                 "admin_access_key": SecretStr(secret.access_key(ADMIN)),
@@ -276,11 +278,12 @@ class _Platform:
     def _public_endpoint(self) -> str:
         if not self._has_door:
             return ""
-        # Who listens everywhere is reached by names: the first of those in the certificate is told.
+        # Who listens everywhere is reached by names: clients are told the one that they use, and if
+        # it is not known, the first in the certificate.
         host = self._options.host
         names = [name for name in self._options.tls_names if "*" not in name]
-        told = names[0] if names and host in _EVERYWHERE else host
-        return _url(told, self._ports.door, secure=self._options.tls)
+        told = names[0] if names and host in EVERYWHERE else host
+        return url_of(told, self._ports.door, secure=self._options.tls)
 
     async def _write_connection(
         self, settings: Settings, bootstrap: Bootstrap, admin: ObjectStoreAdmin
@@ -365,19 +368,6 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
                 suggestion="End what uses it, or name another with --port.",
             ) from error
         yield listener
-
-
-def _url(host: str, port: int, *, secure: bool) -> str:
-    reached = "127.0.0.1" if host in _EVERYWHERE else host
-    name = f"[{reached}]" if ":" in reached else reached
-    return f"{'https' if secure else 'http'}://{name}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _log_to(path: Path) -> None:

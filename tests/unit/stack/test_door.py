@@ -23,13 +23,13 @@ PLACE = UserStorage("landloom", "org", "door-user")
 
 
 @contextlib.contextmanager
-def opened(store_port, tls):
+def opened(store_port, tls, **options):
     """Open a door in a thread of its own; yield its port."""
     ending, begun, loops = asyncio.Event(), threading.Event(), []
 
     async def serve(listener):
         loops.append(asyncio.get_running_loop())
-        async with StoreDoor(store_port, tls).serving(listener):
+        async with StoreDoor(store_port, tls, **options).serving(listener):
             begun.set()
             await ending.wait()
 
@@ -108,6 +108,22 @@ def test_open_connections_do_not_hold_up_the_end(store, tls):
         socket.create_connection(("127.0.0.1", port)) as raw,
     ):
         context.wrap_socket(raw, server_hostname="127.0.0.1").sendall(b"GET / HTTP/1.1\r\n")
+
+
+def test_who_takes_nothing_of_what_comes_is_let_go():
+    """Else each of them keeps two connections for ever."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as store,
+        opened(store.getsockname()[1], None, stalled_seconds=0.2) as port,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        answering, _ = store.accept()
+        with answering:
+            answering.settimeout(30)
+            # More than all buffers between the two hold; whoever asked does not read.
+            with pytest.raises(ConnectionError):
+                answering.sendall(b" " * (256 << 20))
 
 
 def test_answers_wait_for_no_acknowledgement():

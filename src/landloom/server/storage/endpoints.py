@@ -78,7 +78,7 @@ async def read_integration_directory(
 async def create_upload_url(request: Request, caller: _Writer, key: str) -> schemas.FilesUploadUrl:
     """Return a URL to PUT a file of up to 500 MB to, without any header but its length."""
     place = await _files(request).at(caller, key)
-    return schemas.FilesUploadUrl(upload_url=await _files(request).upload_url(place))
+    return schemas.FilesUploadUrl(upload_url=await _upload_url(request, place))
 
 
 @files.post(
@@ -93,7 +93,7 @@ async def create_upload_urls(
     """Return a URL to PUT each file to, in the order of the keys."""
     found = await _files(request).all_at(caller, payload)
     return [
-        schemas.NamedUploadUrl(key=key, upload_url=await _files(request).upload_url(place))
+        schemas.NamedUploadUrl(key=key, upload_url=await _upload_url(request, place))
         for key, place in zip(payload, found, strict=True)
     ]
 
@@ -245,7 +245,7 @@ async def create_file_upload_url(
     place = await _files(request).within(caller, storage_id, path)
     return schemas.StorageUploadUrl(
         destination=f"{SCHEME}{place.source.bucket}/{place.key}",
-        upload_url=await _files(request).upload_url(place),
+        upload_url=await _upload_url(request, place),
     )
 
 
@@ -261,7 +261,7 @@ async def download_file_from_storage(
 ) -> Response:
     """Redirect to a URL that the file can be had from without a key."""
     place = await _files(request).within(caller, storage_id, path)
-    location = await _files(request).download_url(place)
+    location = await _files(request).download_url(place, host=_host(request))
     return Response(status_code=status.HTTP_302_FOUND, headers={"Location": location})
 
 
@@ -308,6 +308,15 @@ async def _directory(request: Request, place: Place) -> Response:
     return _json(_DIRECTORY.dump_json(result, by_alias=True))
 
 
+async def _upload_url(request: Request, place: Place) -> str:
+    return await _files(request).upload_url(place, host=_host(request))
+
+
+def _host(request: Request) -> str:
+    """Return by which host the client reached us, as it says."""
+    return request.headers.get("host", "")
+
+
 def _source(source: Source) -> schemas.StorageSource:
     return schemas.StorageSource(
         id=source.id,
@@ -315,6 +324,7 @@ def _source(source: Source) -> schemas.StorageSource:
         update_time=source.updated_at,
         name=source.name,
         path=source.path,
+        role_arn=source.role_arn,
         region=source.region,
         type=source.kind,
         read_only=source.read_only,
@@ -324,7 +334,6 @@ def _source(source: Source) -> schemas.StorageSource:
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
-        role_arn=source.role_arn,
 
 def _files(request: Request) -> StoredFiles:
     service: StoredFiles = request.app.state.services.files

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
 from landloom.errors import Conflict, Forbidden, NotFound
+from landloom.server.storage.addresses import PublicAddress
 from landloom.server.storage.layout import SCHEME
 from landloom.server.storage.listing import FolderPage, Place, Position, entries_of
 from landloom.server.storage.names import (
@@ -23,9 +25,9 @@ from landloom.server.storage.objects import PAGE, Content, S3Objects
 from landloom.server.storage.places import Source, StoreAccess
 from landloom.server.storage.presign import presigned_url
 from landloom.server.storage.quota.service import Quota
+from landloom.server.storage.removal import Removal, no_folder
 from landloom.server.storage.schemas import FileEntry, FileEntryType
 from landloom.server.storage.sources import Holder, Sources, holding
-from landloom.server.storage.removal import Removal, no_folder
 
 URL_SECONDS: Final = 3600
 """How long presigned URLs work."""
@@ -41,14 +43,17 @@ class StoredFiles:
     gives the caller's keys no right, whatever we think.
     """
 
-    def __init__(self, sources: Sources, objects: S3Objects, quota: Quota) -> None:
+    def __init__(
+        self, sources: Sources, objects: S3Objects, quota: Quota, address: PublicAddress
+    ) -> None:
         self._sources = sources
         self._objects = objects
+        self._removal = Removal(objects)
         self._quota = quota
+        self._address = address
 
     async def sources(self, holder: Holder) -> list[Source]:
         """Return all sources, the managed one first."""
-        self._removal = Removal(objects)
         return await self._sources.of(holder)
 
     async def at(self, holder: Holder, text: str, *, field: str = "key") -> Place:
@@ -137,8 +142,12 @@ class StoredFiles:
             page = await self.page(folder, cursor=page.next, limit=PAGE)
             yield page.entries
 
-    async def upload_url(self, file: Place) -> str:
+    async def upload_url(self, file: Place, *, host: str) -> str:
         """Return a URL to PUT the file to; nothing is asked of the store.
+
+        Args:
+            file: Where it is to lie.
+            host: By which the client reached us.
 
         Raises:
             InvalidInput: It names a folder, or is too long.
@@ -149,10 +158,15 @@ class StoredFiles:
         self._require_writable(file.source, key)
         source = file.source
         await self._quota.admit(source, seconds=URL_SECONDS)
-        return presigned_url(source.access, "PUT", source.bucket, key, seconds=URL_SECONDS)
+        access = self._as_reached(source, host)
+        return presigned_url(access, "PUT", source.bucket, key, seconds=URL_SECONDS)
 
-    async def download_url(self, file: Place) -> str:
+    async def download_url(self, file: Place, *, host: str) -> str:
         """Return a URL to GET the file from, which saves it under its name.
+
+        Args:
+            file: Where it lies.
+            host: By which the client reached us.
 
         Raises:
             InvalidInput: It names a folder.
@@ -163,7 +177,7 @@ class StoredFiles:
         await self._objects.look(file.source.access, file.source.bucket, key)
         saved = {"response-content-disposition": attachment(key)}
         return presigned_url(
-            file.source.access,
+            self._as_reached(file.source, host),
             "GET",
             file.source.bucket,
             key,
@@ -276,6 +290,12 @@ class StoredFiles:
             with suppress(NotFound):
                 await self.delete_folder(folder)
 
+    def _as_reached(self, source: Source, host: str) -> StoreAccess:
+        """Return what signs URLs of a source for a client that reached us by a host."""
+        if source.access.public_url is None:
+            return source.access
+        return replace(source.access, public_url=self._address.reached_by(host))
+
     def _fixed(self, folder: Place) -> list[FileEntry] | None:
         """Return the entries of a folder above the writable ones; None of any other.
 
@@ -317,19 +337,6 @@ class StoredFiles:
             raise _protected(source, key, "You may not rename or delete")
 
 
-def attachment(key: str) -> str:
-    """Return the Content-Disposition that saves a file under its name (RFC 6266)."""
-    return f"attachment; filename*=UTF-8''{quote(last_name(key), safe='')}"
-
-
-def _unreachable(source: Source, key: str) -> Forbidden:
-    return Forbidden(
-        f"You have no right to {SCHEME}{source.bucket}/{key}.",
-        suggestion=f"Your own files lie under {source.path}.",
-    )
-
-
-def _protected(source: Source, key: str, verb: str) -> Forbidden:
 def _roots(source: Source) -> set[str]:
     """Return the folders of a source that are always there, and that what is in it lies below."""
     return {source.prefix, *(source.storage.writable_prefixes if source.storage else ())}
@@ -346,6 +353,19 @@ def _key_of_file(file: Place, *, field: str) -> str:
     return file_key(folder if folder in _roots(file.source) else file.key, field=field)
 
 
+def attachment(key: str) -> str:
+    """Return the Content-Disposition that saves a file under its name (RFC 6266)."""
+    return f"attachment; filename*=UTF-8''{quote(last_name(key), safe='')}"
+
+
+def _unreachable(source: Source, key: str) -> Forbidden:
+    return Forbidden(
+        f"You have no right to {SCHEME}{source.bucket}/{key}.",
+        suggestion=f"Your own files lie under {source.path}.",
+    )
+
+
+def _protected(source: Source, key: str, verb: str) -> Forbidden:
     way = (
         f"The integration {source.name!r} is read-only, or this is its root."
         if source.storage is None
