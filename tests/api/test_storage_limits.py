@@ -12,21 +12,23 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from sqlalchemy import update
 
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.objects import S3Objects
-from landloom.server.storage.quota.service import Quota, size
+from landloom.server.storage.quota.service import size
+from landloom.server.storage.quota.tables import StorageUse
+from landloom.server.storage.removal import Removal
 from landloom.server.storage.scopes import Scope
-from landloom.server.storage.service import StoredFiles
-from landloom.server.storage.sources import Sources
 from landloom.server.workflows import repository
 from landloom.server.workflows.expiry import Expiry
 from landloom.server.workflows.tables import Workflow
 from tests.api.platform import Platform, eventually, platform
 from tests.api.principals import add_principal
 from tests.api.seaweed import RealStore
+from tests.api.test_workflows import WORKER
 
 QUOTA = 10_000
 WORKFLOW = {
@@ -46,7 +48,7 @@ def bounded(
     """A platform whose users may store little, and that measures often."""
     folder = tmp_path_factory.mktemp("bounded")
     limits = {"user_quota_bytes": QUOTA, "storage_look_seconds": 0.5}
-    with platform(folder, store=store, **limits) as running:
+    with platform(folder, store=store, workflow_argv=WORKER, **limits) as running:
         yield running
 
 
@@ -70,6 +72,9 @@ class TestQuota:
         self, bounded: Platform
     ) -> None:
         folder = bounded.storage.user_path.removeprefix("s3://")
+        tried = {"Idempotency-Key": "before"}
+        before = bounded.client.post("/rasterflow/runs", json=WORKFLOW, headers=tried)
+        assert before.status_code == 201
         assert upload(bounded.client, f"{folder}a/one.bin", b"x" * 8_000).status_code == 200
         assert upload(bounded.client, f"{folder}b/two.bin", b"x" * 3_000).status_code == 200
         eventually(lambda: usage(bounded.client)["bytes"], lambda found: found == 11_000, 120)
@@ -89,6 +94,9 @@ class TestQuota:
             answer = bounded.client.post(path, json=body)
             assert answer.status_code == 403, path
             assert answer.json()["errors"][0]["code"] == "INSUFFICIENT_QUOTA_ERROR"
+        again = bounded.client.post("/rasterflow/runs", json=WORKFLOW, headers=tried)
+        assert again.status_code == 201, "another try of the same"
+        assert again.json()["id"] == before.json()["id"]
         reading = bounded.client.post("/storage/credentials", json={"path": lent["path"]})
         assert reading.status_code == 200, "reading costs nothing"
         assert bounded.client.request("DELETE", "/files", json=[f"{folder}a/"]).status_code == 200
@@ -147,6 +155,29 @@ class TestUsage:
             assert bounded.storage.shared_path in paths
             assert bounded.storage.user_path not in paths, "another's own is not shown"
 
+    def test_shared_folders_are_measured_whoever_is_switched_off(
+        self, bounded: Platform, store: RealStore
+    ) -> None:
+        leaver, other = add_principal(bounded, role="User"), add_principal(bounded, role="User")
+        shared = bounded.storage.shared_prefix
+        with other.client(bounded) as client:
+
+            def found() -> list[dict[str, Any]]:
+                return [each for each in usage(client)["prefixes"] if shared in each["path"]]
+
+            eventually(found, bool, 120)
+            asyncio.run(_hand_over(bounded, shared, leaver.user_id))
+            path = f"/organization/users/{leaver.user_id}"
+            assert bounded.client.post(path, json={"disabled": True}).is_success
+            store.put(bounded.settings.bucket, f"{shared}left behind/a", b"x" * 77)
+            assert upload(client, f"landloom/{shared}left behind/b", b"").status_code == 200
+
+            def left_behind() -> list[int]:
+                (use,) = found()
+                return [each["bytes"] for each in use["folders"] if each["name"] == "left behind"]
+
+            eventually(left_behind, lambda sizes: sizes == [77], 120)
+
     def test_another_organization_sees_its_own_alone(self, bounded: Platform) -> None:
         other = add_principal(bounded, role="Admin", organization_id="")
         with other.client(bounded) as client:
@@ -161,13 +192,25 @@ class TestUsage:
         assert size(count) == text
 
 
+async def _hand_over(platform: Platform, prefix: str, user_id: str) -> None:
+    """Let a prefix be one that this user made known."""
+    database = Database(platform.settings.database)
+    async with database.writing(None) as session:
+        made_known = update(StorageUse).where(StorageUse.prefix == prefix)
+        await session.execute(made_known.values(user_id=user_id))
+    await database.close()
+
+
 @dataclass
 class Lender:
     """The store's administrator; notes what it lends."""
 
     store: RealStore
     lent: list[Credentials] = field(default_factory=list)
-    can_scope: bool = True
+
+    @property
+    def can_scope(self) -> bool:
+        return self.store.can_scope
 
     async def ensure_bucket(self, name: str) -> None:
         await self.store.ensure_bucket(name)
@@ -226,6 +269,11 @@ def test_temporary_outputs_go_and_nothing_else_does(stored: Platform, store: Rea
     client = store.client()
     for key in [*keys, beside]:
         client.put_object(Bucket="landloom", Key=key, Body=b"x")
+    half = {"Bucket": "landloom", "Key": uris[old.id].removeprefix("s3://landloom/") + "half"}
+    going_on = {"Bucket": "landloom", "Key": uris[young.id].removeprefix("s3://landloom/") + "half"}
+    for each in (half, going_on):
+        begun = client.create_multipart_upload(**each)["UploadId"]
+        client.upload_part(**each, UploadId=begun, PartNumber=1, Body=b"x" * 100)
     lender = Lender(store)
     assert asyncio.run(_expire(stored, lender, rows)) == [1, 0]
     listed = client.list_objects_v2(Bucket="landloom", Prefix=stored.storage.root_prefix)
@@ -233,7 +281,12 @@ def test_temporary_outputs_go_and_nothing_else_does(stored: Platform, store: Rea
     gone = {key for key in keys if f"/{old.id}/" in key}
     assert left & set(keys) == set(keys) - gone
     assert beside in left
-    _reaches_nothing_else(store, lender.lent[0], beside)
+    uploads = client.list_multipart_uploads(
+        Bucket="landloom", Prefix=f"{stored.storage.private_prefix}rasterflow/"
+    )
+    assert [each["Key"] for each in uploads["Uploads"]] == [going_on["Key"]]
+    if store.can_scope:
+        _reaches_nothing_else(store, lender.lent[0], beside)
     shown = stored.client.get(f"/rasterflow/runs/{old.id}").json()
     assert shown["message"] == "Its temporary outputs were deleted after 7 days."
 
@@ -243,9 +296,7 @@ async def _expire(platform: Platform, lender: Lender, rows: Sequence[Workflow]) 
     database = Database(settings.database)
     async with database.writing(None) as session:
         session.add_all(rows)
-    sources = Sources(settings, database, lender)
-    files = StoredFiles(sources, S3Objects(), Quota(settings, database))
-    expiry = Expiry(settings, database, lender, files)
+    expiry = Expiry(settings, database, lender, Removal(S3Objects()))
     counts = [await expiry.delete_due(), await expiry.delete_due()]
     async with database.reading(None) as session:
         row = await repository.find(session, rows[0].id)
@@ -257,14 +308,7 @@ async def _expire(platform: Platform, lender: Lender, rows: Sequence[Workflow]) 
 
 def _reaches_nothing_else(store: RealStore, keys: Credentials, beside: str) -> None:
     """Try the very keys that deleted, on what lies beside."""
-    import boto3
-
-    client = boto3.session.Session(
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        aws_session_token=keys.session_token,
-        region_name="us-east-1",
-    ).client("s3", endpoint_url=store.endpoint)
+    client = store.client(keys)
     for attempt in (
         lambda: client.delete_object(Bucket="landloom", Key=beside),
         lambda: client.put_object(Bucket="landloom", Key=beside, Body=b"y"),

@@ -79,15 +79,16 @@ class Measuring:
         """
         at = now()
         async with self._database.reading(None) as session:
-            rows = await repository.stale(session, before=at - _ANYWAY, limit=_AT_ONCE)
-        due = [row for row in rows if row.measured_at is None or self._next(row) <= at]
-        for row in due:
+            found = await repository.stale(session, before=at - _ANYWAY, limit=_AT_ONCE)
+        due = [each for each in found if each.use.measured_at is None or self._next(each.use) <= at]
+        for each in due:
             try:
-                await self._measure(row)
+                await self._measure(each)
             except Unavailable:
                 raise
             except LandloomError as problem:
-                _log.warning("a prefix is not measured", prefix=row.prefix, problem=str(problem))
+                prefix = each.use.prefix
+                _log.warning("a prefix is not measured", prefix=prefix, problem=str(problem))
         return len(due)
 
     async def _add_unknown(self) -> None:
@@ -112,9 +113,9 @@ class Measuring:
         seconds = max(self._settings.storage_look_seconds, _SHARE * row.measured_seconds)
         return (row.measured_at or row.created_at) + timedelta(seconds=seconds)
 
-    async def _measure(self, row: StorageUse) -> None:
-        begun, at = time.monotonic(), now()
-        source = await self._sources.managed(row)
+    async def _measure(self, stale: repository.Stale) -> None:
+        begun, at, row = time.monotonic(), now(), stale.use
+        source = await self._sources.managed(stale)
         found = _Found()
         token = None
         while True:

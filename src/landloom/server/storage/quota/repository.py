@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.server.accounts.tables import User
+from landloom.server.accounts.tables import ACTIVE, Organization, User
 from landloom.server.storage.quota.tables import StorageUse
 
 
@@ -75,25 +75,49 @@ async def expect_writes(session: AsyncSession, user_id: str, until: datetime) ->
     )
 
 
-async def stale(session: AsyncSession, *, before: datetime, limit: int) -> Sequence[StorageUse]:
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A prefix to measure, and somebody who reaches it."""
+
+    use: StorageUse
+    organization_id: str
+    user_id: str
+
+
+async def stale(session: AsyncSession, *, before: datetime, limit: int) -> Sequence[Stale]:
     """Return prefixes that may hold other things than when they were measured, oldest first.
 
     Those are where writes were expected since, and all that were measured before an instant:
-    lasting keys write without asking us.
+    lasting keys write without asking us. What nobody reaches any more stays as it is.
     """
-    query = (
-        select(StorageUse)
+    who = (
+        select(func.min(User.id))
+        .join(Organization, Organization.id == User.organization_id)
         .where(
+            User.organization_id == StorageUse.organization_id,
+            or_(User.id == StorageUse.user_id, ~StorageUse.is_own),
+            User.disabled_at.is_(None),
+            User.deleted_at.is_(None),
+            Organization.state == ACTIVE,
+        )
+        .correlate(StorageUse)
+        .scalar_subquery()
+    )
+    query = (
+        select(StorageUse, who)
+        .where(
+            who.is_not(None),
             or_(
                 StorageUse.measured_at.is_(None),
                 StorageUse.measured_at < before,
                 StorageUse.written_until > StorageUse.measured_at,
-            )
+            ),
         )
         .order_by(StorageUse.measured_at.is_not(None), StorageUse.measured_at, StorageUse.id)
         .limit(limit)
     )
-    return (await session.scalars(query)).all()
+    rows = (await session.execute(query)).all()
+    return [Stale(use, use.organization_id, user_id) for use, user_id in rows]
 
 
 async def put(session: AsyncSession, row_id: str, **values: Any) -> None:

@@ -89,10 +89,11 @@ class Quota:
         end = time.monotonic() + seconds
         if self._told.get(holder.user_id, 0.0) >= end:
             return
-        self._told[holder.user_id] = end + _TELL_AGAIN.total_seconds()
         until = now() + timedelta(seconds=seconds) + _TELL_AGAIN
         async with self._database.writing(holder.organization_id) as session:
             await repository.expect_writes(session, holder.user_id, until)
+        # Only now: a note that was not written has to be written by whoever comes next.
+        self._told[holder.user_id] = end + _TELL_AGAIN.total_seconds()
 
     async def _stored(self, holder: Holder) -> repository.Stored:
         """Return what is stored; asked of the database once a second for each user."""

@@ -18,7 +18,7 @@ class StorageUse(Base, Identified, OfOrganization):
     __table_args__ = (UniqueConstraint("organization_id", "prefix"),)
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    """Whose keys measure it; its owner if it is one's own."""
+    """Its owner if it is one's own, else who made it known."""
     prefix: Mapped[str] = mapped_column(String(255))
     """Ends with `/`."""
     is_own: Mapped[bool]
