@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from landloom.cli.main import cli
 from landloom.errors import Forbidden, InvalidInput, NotFound, SetupProblem
+from landloom.server.storage.admin import Credentials
 from tests.api.platform import Platform
 
 type Command = Callable[..., Result]
@@ -84,6 +86,55 @@ def test_a_url_is_for_anybody(command: Command, tmp_path: Path) -> None:
     get = done(command("url", "my:given.txt")).strip()
     assert httpx.get(get, trust_env=False).content == b"given"
     done(command("rm", "given.txt"))
+
+
+def test_two_files_of_one_name_are_not_copied_over_one_another(
+    command: Command, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.txt").write_text(folder)
+    done(command("cp", "-r", "a", "my:twice/a"))
+    done(command("cp", "-r", "b", "my:twice/b"))
+    for arguments in (
+        ("a/same.txt", "b/same.txt", "my:twice/"),
+        ("-r", "a", "b", "my:twice"),
+        ("my:twice/a/same.txt", "my:twice/b/same.txt", "."),
+    ):
+        with pytest.raises(InvalidInput, match="both be"):
+            raise error(command("cp", *arguments))
+    assert not (tmp_path / "same.txt").exists()
+    assert len(json.loads(done(command("ls", "--json", "my:twice")))) == 2
+    done(command("rm", "-r", "my:twice"))
+
+
+def test_after_a_failure_nothing_else_begins(command: Command, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    (many / "A\\").write_text("no store takes this name")
+    for number in range(100):
+        (many / f"b{number}").write_text("x")
+    with pytest.raises(InvalidInput, match="backslash"):
+        raise error(command("cp", "-r", "many", "my:begun"))
+    (tmp_path / "one").write_text("x")
+    done(command("cp", "one", "my:begun/one"))
+    assert len(json.loads(done(command("ls", "--json", "my:begun")))) < 100
+    done(command("rm", "-r", "my:begun"))
+
+
+def test_the_innermost_integration_is_meant(command: Command, stored: Platform) -> None:
+    asyncio.run(stored.store.ensure_bucket("nested"))
+    stored.store.put("nested", "inner/a.txt", b"x")
+    admin = Credentials(*stored.store._keys)
+    shared = {"endpointUrl": stored.store.endpoint, "secretAccessKey": admin.secret_key}
+    outer = {"name": "outer", "path": "s3://nested", "accessKeyId": "AKunknown"}
+    inner = {"name": "inner", "path": "s3://nested/inner", "accessKeyId": admin.access_key}
+    for each in (outer, inner):
+        assert stored.client.post("/storage", json=shared | each).status_code == 201
+    listed = json.loads(done(command("ls", "--json", "s3://nested/inner/")))
+    assert [each["name"] for each in listed] == ["a.txt"]
+    for each in ("outer", "inner"):
+        done(command("integrations", "remove", each))
 
 
 def test_what_cannot_be_is_said(command: Command, stored: Platform, tmp_path: Path) -> None:

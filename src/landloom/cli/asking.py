@@ -71,4 +71,4 @@ def print_json(found: Any) -> None:
     """Print what was found as JSON."""
     import json
 
-    typer.echo(json.dumps(found, indent=1))
+    typer.echo(json.dumps(found, indent=1, ensure_ascii=False))

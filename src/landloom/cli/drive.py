@@ -81,7 +81,8 @@ class Drive:
         if not text.startswith(SCHEME):
             shown = text if text.startswith(MINE) else f"{MINE}{text}"
             return Remote(_MINE_ID, _path(text, MINE), shown)
-        for source in self.sources():
+        # The innermost first, as the platform itself looks for them.
+        for source in sorted(self.sources(), key=lambda each: len(each["path"]), reverse=True):
             start = str(source["path"])
             if f"{text}/".startswith(start):
                 storage = _MINE_ID if source["type"] == "MANAGED" else source["id"]
@@ -148,21 +149,6 @@ class Drive:
         except NotFound:
             return False
         return True
-
-    def size(self, file: Remote) -> int:
-        """Return the size of a file in bytes.
-
-        Raises:
-            NotFound: There is no such file.
-        """
-        above, _, name = file.path.rpartition("/")
-        folder = replace(file, path=f"{above}/" if above else "")
-        for entry in self.entries(folder):
-            if entry["type"] == "FILE" and entry["name"] == name:
-                return int(entry["size"])
-        raise NotFound(
-            f"There is no file {file.shown}.", suggestion="`landloom storage ls` shows what is."
-        )
 
     def upload_url(self, file: Remote) -> str:
         """Return a URL to PUT a file to."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from landloom.cli.asking import connected, print_json, the_one
 from landloom.cli.runs import ConnectionFile, DataFolder
 
 if TYPE_CHECKING:
@@ -31,14 +32,12 @@ def list_integrations(
     data: DataFolder = None,
 ) -> None:
     """List the organization's integrations, oldest first."""
-    import json
-
     from landloom.cli.table import print_table
 
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = _all(client)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
         return
     print_table(
         ("ID", "NAME", "PATH", "REGION", "WRITES"),
@@ -92,7 +91,7 @@ def add_integration(  # noqa: PLR0917 - the command line's options
             else typer.prompt("Secret access key", hide_input=True, err=True)
         )
         body |= {"accessKeyId": access_key, "secretAccessKey": secret}
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         made = client.ask("POST", "/storage", body)
         typer.echo(made["id"])
         _tell(name, client.ask("POST", f"/storage/{made['id']}/access"))
@@ -103,7 +102,7 @@ def probe_integration(
     name: Which, connection: ConnectionFile = None, data: DataFolder = None
 ) -> None:
     """Tell what may be done at an integration; exit with 1 where nothing may."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         found = client.ask("POST", f"/storage/{_find(client, name)['id']}/access")
     _tell(name, found)
     if not any(found[f"{right}Access"] for right in _RIGHTS):
@@ -115,7 +114,7 @@ def remove_integration(
     name: Which, connection: ConnectionFile = None, data: DataFolder = None
 ) -> None:
     """Forget an integration and its keys; what lies there stays."""
-    with _client(connection, data) as client:
+    with connected(connection, data) as client:
         client.ask("DELETE", f"/storage/{_find(client, name)['id']}")
     typer.echo(f"Forgot {name}.", err=True)
 
@@ -125,14 +124,14 @@ def _all(client: ApiClient) -> list[dict[str, Any]]:
 
 
 def _find(client: ApiClient, name: str) -> dict[str, Any]:
-    from landloom.errors import NotFound
-
-    for each in _all(client):
-        if name in {each["id"], each["name"]}:
-            return each
-    raise NotFound(
-        f"There is no storage integration {name!r}.",
-        suggestion="List them with `landloom storage integrations list`.",
+    return the_one(
+        _all(client),
+        name,
+        ("id", "name"),
+        none=(
+            f"There is no storage integration {name!r}.",
+            "List them with `landloom storage integrations list`.",
+        ),
     )
 
 
@@ -145,10 +144,3 @@ def _tell(name: str, found: dict[str, Any]) -> None:
 
 def _writes(integration: dict[str, Any]) -> str:
     return "no" if integration["readOnly"] else "yes"
-
-
-def _client(connection: ConnectionFile, data: DataFolder) -> ApiClient:
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
-
-    return ApiClient(Connection.find(connection, data))

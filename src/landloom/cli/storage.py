@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from landloom.cli import integrations
+from landloom.cli.asking import connected, print_json
 from landloom.cli.runs import ConnectionFile, DataFolder
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def list_files(
     data: DataFolder = None,
 ) -> None:
     """List a folder: size, time of the last change, name."""
-    import json
-
     from landloom.cli.table import print_table
 
     with _drive(connection, data) as drive:
@@ -89,7 +88,7 @@ def list_files(
         else:
             entries = list(drive.entries(found))
     if as_json:
-        typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
+        print_json(entries)
     elif entries:
         print_table(("SIZE", "CHANGED", "NAME"), map(_cells, entries))
     else:
@@ -173,14 +172,12 @@ def show_usage(
     data: DataFolder = None,
 ) -> None:
     """Show how much lies where, and how much may."""
-    import json
-
     from landloom.cli.table import print_table
 
     with _drive(connection, data) as drive:
         found = drive.usage()
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
         return
     rows = []
     for prefix in found["prefixes"]:
@@ -197,11 +194,9 @@ def show_usage(
 
 @contextlib.contextmanager
 def _drive(connection: ConnectionFile, data: DataFolder) -> Iterator[Drive]:
-    from landloom.cli.client import ApiClient
-    from landloom.cli.connection import Connection
     from landloom.cli.drive import Drive
 
-    with ApiClient(Connection.find(connection, data)) as client:
+    with connected(connection, data) as client:
         yield Drive(client)
 
 
@@ -259,7 +254,7 @@ def _downloads(drive: Drive, sources: list[str], target: Path, *, recursive: boo
         else:
             into_folder = target.is_dir() or len(sources) > 1
             local = target / source.name if into_folder else target
-            jobs.append(Job(local, source, drive.size(source)))
+            jobs.append(Job(local, source))
     return _some(jobs, sources)
 
 
