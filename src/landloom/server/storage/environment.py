@@ -21,7 +21,7 @@ from landloom.errors import InvalidInput
 from landloom.server.storage.admin import Credentials
 from landloom.server.storage.layout import UserStorage
 from landloom.server.storage.places import Source, StoreAccess
-from landloom.server.storage.profiles import write_profiles
+from landloom.server.storage.profiles import gdal_options, write_profiles
 
 _INHERITED: Final = (
     "HOME",
@@ -95,9 +95,7 @@ def storage_environment(access: StorageAccess, profile_dir: Path) -> dict[str, s
         "AWS_ENDPOINT_URL_S3": store.endpoint_url,
         "AWS_ALLOW_HTTP": "false" if secure else "true",
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
-        "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
-        "AWS_HTTPS": "YES" if secure else "NO",
-        "AWS_VIRTUAL_HOSTING": "TRUE" if store.addressing == "virtual" else "FALSE",
+        **gdal_options(store),
         "AWS_EC2_METADATA_DISABLED": "true",
         "CPL_VSIL_USE_TEMP_FILE_FOR_RANDOM_WRITE": "YES",
     }

@@ -51,6 +51,16 @@ def write_profiles(managed: StoreAccess, integrations: Sequence[Source], folder:
     return variables
 
 
+def gdal_options(access: StoreAccess) -> dict[str, str]:
+    """Return GDAL's options that say where a store is; it takes the endpoint without a scheme."""
+    endpoint = urlsplit(access.endpoint_url)
+    return {
+        "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
+        "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "TRUE" if access.addressing == "virtual" else "FALSE",
+    }
+
+
 def _config(profile: str, access: StoreAccess) -> str:
     section = PROFILE if profile == PROFILE else f"profile {profile}"
     return (
@@ -77,12 +87,10 @@ def _credentials(profile: str, access: StoreAccess) -> str:
 
 def _gdal(source: Source) -> str:
     """Return the options of one path; GDAL goes by the first section whose path fits."""
-    access, endpoint = source.access, urlsplit(source.access.endpoint_url)
+    access = source.access
     options = {
         "path": f"/vsis3/{source.bucket}/{source.prefix}",
-        "AWS_S3_ENDPOINT": endpoint.netloc,
-        "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
-        "AWS_VIRTUAL_HOSTING": "TRUE" if access.addressing == "virtual" else "FALSE",
+        **gdal_options(access),
         "AWS_REGION": access.region,
         "AWS_DEFAULT_REGION": access.region,
     }

@@ -75,6 +75,12 @@ def test_gdal_has_options_by_path_and_leaves_the_public_unsigned(tmp_path):
     assert "aws_access_key_id" not in gdal[".ipublic"]
 
 
+def test_gdal_is_told_the_path_of_an_endpoint_too(tmp_path):
+    below = place("below", "four", None, endpoint="https://gate.example:9000/s3/")
+    gdal = ini(write_profiles(MANAGED, [below], tmp_path / "p")["GDAL_CONFIG_FILE"])
+    assert gdal[".ibelow"]["aws_s3_endpoint"] == "gate.example:9000/s3"
+
+
 def test_the_list_of_places_says_all(tmp_path):
     listed = json.loads(write_profiles(MANAGED, [ROLE, PUBLIC], tmp_path)["LANDLOOM_BUCKETS"])
     assert [each["bucket"] for each in listed] == ["two", "three"]
