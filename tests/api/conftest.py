@@ -10,7 +10,8 @@ import structlog
 from tests.api.filing import REGION
 from tests.api.platform import Platform, databases_of, platform
 from tests.api.postgres import postgres, postgres_binaries
-from tests.api.seaweed import RealStore, real_store
+from tests.api.seaweed import real_store
+from tests.api.stores import RealStore, named_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +46,11 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
-    """A real store for the platforms whose files are looked at."""
+    """A real store for the platforms whose files are looked at; see `stores.named_store`."""
+    foreign = named_store(tmp_path_factory.mktemp("foreign"))
+    if foreign is not None:
+        yield foreign
+        return
     with real_store(tmp_path_factory.mktemp("store")) as running:
         yield running
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
+from landloom.server.storage.admin import Credentials
 from landloom.stack.files import write_private
 from landloom.stack.identities import ADMIN
 from landloom.stack.weed import LENDING_ARN
-from tests.api.seaweed import RealStore
+from tests.api.seaweed import Seaweed
 
 BUCKET, OPEN = "partner", "open-data"
 SECRET = "partner-secret/+%"
@@ -22,10 +23,10 @@ SECRET = "partner-secret/+%"
 class Partner:
     """The store and what is registered of it."""
 
-    store: RealStore
+    store: Seaweed
 
     @classmethod
-    def of(cls, store: RealStore) -> Partner:
+    def of(cls, store: Seaweed) -> Partner:
         """Give a store its buckets and people; `OPEN` is for anybody to read."""
         for bucket in (BUCKET, OPEN):
             store.client().create_bucket(Bucket=bucket)
@@ -50,11 +51,11 @@ class Partner:
 
     def role(self) -> dict[str, str]:
         """Return a role, and keys of whom it trusts."""
-        secret = self.store.store.config.secret
+        keys = self.store.store.config.credentials(ADMIN)
         return {
             "roleArn": LENDING_ARN,
-            "accessKeyId": secret.access_key(ADMIN),
-            "secretAccessKey": secret.secret_key(ADMIN),
+            "accessKeyId": keys.access_key,
+            "secretAccessKey": keys.secret_key,
         }
 
     def names(self, bucket: str = BUCKET) -> set[str]:
@@ -70,7 +71,7 @@ class Partner:
     def _wait_for(self, access_key: str) -> None:
         """Wait until the store knows the keys: it tells unknown ones from ones without rights."""
         deadline = time.monotonic() + 20
-        client = self.store.client(access_key, SECRET)
+        client = self.store.client(Credentials(access_key, SECRET))
         while True:
             try:
                 client.list_buckets()

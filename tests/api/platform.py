@@ -28,7 +28,7 @@ from landloom.server.storage.admin import Credentials
 from landloom.server.storage.layout import UserStorage
 from landloom.server.storage.places import StoreAccess
 from landloom.server.storage.scopes import Scope
-from tests.api.seaweed import RealStore
+from tests.api.stores import RealStore
 
 
 @dataclass
@@ -116,15 +116,7 @@ class Platform:
 
     def lines(self, run_id: str) -> list[str]:
         """Return all lines of a run's log, page by page."""
-        cursor, lines = 0, []
-        while True:
-            page = self.client.get(
-                f"/runs/{run_id}/logs", params={"cursor": cursor, "size": 1000}
-            ).json()
-            lines += [item["raw"] for item in page["items"]]
-            if page["next_page"] is None:
-                return lines
-            cursor = page["next_page"]
+        return log_lines(lambda query: self.client.get(f"/runs/{run_id}/logs?{query}").json())
 
     def first_line(self, run_id: str) -> str | None:
         """Return the first line of a log, to which more may be added faster than it is read."""
@@ -150,6 +142,17 @@ class Platform:
     def codes(self, run_id: str) -> list[str]:
         app = self.run(run_id)["kubeApp"]
         return [event["code"] for event in app["events"]] if app else []
+
+
+def log_lines(page_at: Callable[[str], dict[str, Any]]) -> list[str]:
+    """Return all lines of a log; `page_at` fetches the page that a query names."""
+    cursor, lines = 0, list[str]()
+    while True:
+        page = page_at(f"cursor={cursor}&size=1000")
+        lines += [item["raw"] for item in page["items"]]
+        if page["next_page"] is None:
+            return lines
+        cursor = page["next_page"]
 
 
 def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
@@ -195,7 +198,7 @@ def platform(
 ) -> Iterator[Platform]:
     """Run a platform on a data folder, new or used, over a store that is a folder, or real."""
     if isinstance(store, RealStore):
-        changes = {"s3_endpoint": store.endpoint, **changes}
+        changes = {**store.settings, **changes}
     store = store or FolderStore(data_dir / "store")
     with _listening() as (sockets, url):
         settings = make_settings(data_dir, public_url=url, **changes)

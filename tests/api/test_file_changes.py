@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from landloom.server.accounts.rights import USER, Policy
-from landloom.server.storage.admin import Credentials
 from tests.api.filing import REGION, fetched, listed, names, own, problem, put
 from tests.api.platform import Platform, platform
 from tests.api.principals import add_principal
-from tests.api.seaweed import RealStore
+from tests.api.stores import RealStore
 
 
 class TestUploads:
@@ -169,7 +168,7 @@ def register(stored: Platform) -> Iterator[Callable[..., str]]:
         body = {
             "name": name,
             "path": "s3://partner/fields",
-            "region": "us-east-1",
+            "region": stored.settings.s3_region,
             "endpointUrl": stored.settings.s3_endpoint,
             "addressingStyle": stored.settings.s3_addressing,
             "accessKeyId": credentials.access_key,
@@ -219,7 +218,7 @@ class TestIntegrations:
     ) -> None:
         asyncio.run(stored.store.ensure_bucket("whole"))
         stored.store.put("whole", "a/b.txt", b"x")
-        admin = Credentials(*stored.store._keys)
+        admin = stored.store.access.credentials
         keys = {"accessKeyId": admin.access_key, "secretAccessKey": admin.secret_key}
         place = register("whole", path="s3://whole", **keys)
         for directory in ("/", "whole", "whole/", "s3://whole"):

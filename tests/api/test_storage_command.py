@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from landloom.cli.main import cli
 from landloom.errors import Forbidden, InvalidInput, NotFound, SetupProblem
-from landloom.server.storage.admin import Credentials
 from tests.api.platform import Platform
 
 type Command = Callable[..., Result]
@@ -125,7 +124,7 @@ def test_after_a_failure_nothing_else_begins(command: Command, tmp_path: Path) -
 def test_the_innermost_integration_is_meant(command: Command, stored: Platform) -> None:
     asyncio.run(stored.store.ensure_bucket("nested"))
     stored.store.put("nested", "inner/a.txt", b"x")
-    admin = Credentials(*stored.store._keys)
+    admin = stored.store.access.credentials
     shared = {"endpointUrl": stored.store.endpoint, "secretAccessKey": admin.secret_key}
     outer = {"name": "outer", "path": "s3://nested", "accessKeyId": "AKunknown"}
     inner = {"name": "inner", "path": "s3://nested/inner", "accessKeyId": admin.access_key}

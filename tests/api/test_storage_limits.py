@@ -27,7 +27,7 @@ from landloom.server.workflows.expiry import Expiry
 from landloom.server.workflows.tables import Workflow
 from tests.api.platform import Platform, eventually, platform
 from tests.api.principals import add_principal
-from tests.api.seaweed import RealStore
+from tests.api.stores import RealStore
 from tests.api.test_workflows import WORKER
 
 QUOTA = 10_000

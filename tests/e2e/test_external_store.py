@@ -11,8 +11,13 @@ import pytest
 from landloom.stack.connection import read_connection
 from landloom.stack.weed import LENDING_ARN
 from tests.api.partner import Partner
-from tests.api.seaweed import RealStore, real_store
-from tests.e2e.conftest import landloom, plain_environment
+from tests.api.platform import eventually
+from tests.api.seaweed import Seaweed, real_store
+from tests.e2e.conftest import SAMPLES, landloom, plain_environment, samples_environment
+from tests.e2e.host_proxy import host_proxy
+from tests.engine.tables import write_tile_index
+
+pytestmark = pytest.mark.e2e
 
 BUCKET = "given"
 SCRIPT = """
@@ -32,12 +37,12 @@ for key in (prefix.split("/")[0] + "/data/customer-other/x", "elsewhere"):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
-    with real_store(tmp_path_factory.mktemp("given")) as found:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with real_store(tmp_path_factory.mktemp("given"), domains=(HOST,)) as found:
         yield found
 
 
-def environment(store: RealStore, **changes: str) -> dict[str, str]:
+def environment(store: Seaweed, **changes: str) -> dict[str, str]:
     keys = Partner(store).role()
     return {
         **plain_environment(),
@@ -58,8 +63,57 @@ def add_user(connection: dict[str, str], name: str) -> httpx.Response:
     )
 
 
-def test_jobs_have_their_own_keys_to_it_and_one_user_goes_without(
-    store: RealStore, tmp_path: Path
+def upload(client: httpx.Client, name: str, body: bytes) -> str:
+    """Upload into one's own folder by the files API; return the URI."""
+    asked = client.post(f"/storage/user_files/file-upload-url/{name}").json()
+    # By the proxy that the environment names, which knows the store's hosts.
+    assert httpx.put(asked["uploadUrl"], content=body).status_code == 200
+    return asked["destination"]
+
+
+def test_buckets_are_hosts_and_users_have_their_own_keys(
+    store: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files API, a run with its log, and a mosaic: nothing but the host names a bucket."""
+    data = tmp_path / "data"
+    endpoint = f"http://{HOST}:{store.store.config.ports.s3}"
+    with host_proxy() as proxy:
+        for name, value in proxy.items():
+            monkeypatch.setenv(name, value)
+        env = environment(
+            store,
+            LANDLOOM_S3_ENDPOINT=endpoint,
+            LANDLOOM_S3_ADDRESSING="virtual",
+            LANDLOOM_S3_ROLE_ARN=LENDING_ARN,
+        )
+        try:
+            started = landloom("up", f"--data={data}", "--detach", env=env)
+            assert started.returncode == 0, started.stderr
+            connection = read_connection(data / "connection.env")
+            assert connection["AWS_ENDPOINT_URL_S3"] == endpoint
+            assert not (data / "store").exists()
+            with api(connection) as client:
+                image = upload(client, "image.tif", NAIP.read_bytes())
+                script = upload(client, "job.py", SCRIPT.encode())
+                assert run(client, script) == ["made", "AccessDenied", "AccessDenied", "4 bands"]
+                index = write_tile_index(
+                    tmp_path / "index.parquet", [NAIP], url=[image], year=[2020]
+                )
+                tiles = upload(client, "index.parquet", index.read_bytes())
+            for name, value in connection.items():
+                monkeypatch.setenv(name, value)
+            mosaic = make_mosaic(tiles)
+            assert str(mosaic).startswith(connection["USER_S3_PATH"])
+            made = store.client().list_objects_v2(
+                Bucket=BUCKET, Prefix=str(mosaic).removeprefix(f"s3://{BUCKET}/")
+            )
+            assert any(each["Key"].endswith("zarr.json") for each in made["Contents"])
+        finally:
+            landloom("down", f"--data={data}")
+
+
+def test_without_a_role_one_user_works_and_a_second_is_refused(
+    store: Seaweed, tmp_path: Path
 ) -> None:
     data, script = tmp_path / "data", tmp_path / "script.py"
     script.write_text(SCRIPT)

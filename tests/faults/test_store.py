@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from landloom.server.storage.clients import s3_client
 from landloom.stack.identities import ADMIN
 from tests.api.platform import eventually
-from tests.api.seaweed import RealStore, real_store
+from tests.api.seaweed import Seaweed, real_store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -39,7 +39,7 @@ class Upload:
     completing: bool = False
     """Whether the last word was sent: without an answer to it, either end is right."""
 
-    def run(self, store: RealStore) -> None:
+    def run(self, store: Seaweed) -> None:
         named = {"Bucket": "landloom", "Key": self.key}
         # One attempt each: what is tried again after the kill would be acknowledged by the next.
         client = s3_client(store.store.config.access(ADMIN), attempts=1, read_seconds=10)
@@ -61,12 +61,12 @@ class Upload:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     with real_store(tmp_path_factory.mktemp("killed")) as made:
         yield made
 
 
-def stored(store: RealStore) -> dict[str, tuple[int, str]]:
+def stored(store: Seaweed) -> dict[str, tuple[int, str]]:
     """Return bytes and digest of every object below `killed/`, as a listing and reads tell."""
     client: Any = store.client()
     found = {}
@@ -88,7 +88,7 @@ def make(prefix: str, chance: random.Random) -> list[Upload]:
     ]
 
 
-def begin(store: RealStore, uploads: list[Upload]) -> list[threading.Thread]:
+def begin(store: Seaweed, uploads: list[Upload]) -> list[threading.Thread]:
     threads = [threading.Thread(target=each.run, args=(store,)) for each in uploads]
     for thread in threads:
         thread.start()
@@ -106,7 +106,7 @@ def wait_for(uploads: list[Upload], enough: int) -> None:
     eventually(lambda: sum(each.acknowledged for each in uploads) >= enough, bool, DEADLINE_SECONDS)
 
 
-def seconds_undisturbed(store: RealStore) -> float:
+def seconds_undisturbed(store: Seaweed) -> float:
     """Return how long as many uploads take when nothing happens."""
     uploads = make("undisturbed/", random.Random(0))
     begun = time.monotonic()
@@ -116,7 +116,7 @@ def seconds_undisturbed(store: RealStore) -> float:
 
 
 def test_what_it_acknowledged_is_whole_and_nothing_is_torn(
-    store: RealStore, rounds: list[random.Random], record_property: Any
+    store: Seaweed, rounds: list[random.Random], record_property: Any
 ) -> None:
     span = seconds_undisturbed(store)
     expected: dict[str, tuple[int, str]] = {}

@@ -1,0 +1,127 @@
+"""The tests of files, quotas and expiry again, on stores that Landloom did not start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from landloom.server.accounts.admission import Admission
+from tests.api import test_file_changes, test_files, test_storage_command, test_storage_limits
+from tests.api.filing import REGION, put
+from tests.api.foreign import KINDS, Kind, hosts_are_here, running
+from tests.api.platform import Platform
+from tests.api.stores import RealStore
+
+bounded = test_storage_limits.bounded
+command = test_storage_command.command
+register = test_file_changes.register
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hosts() -> Iterator[None]:
+    with hosts_are_here():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database() -> str:
+    """One is enough: what differs here is the store."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def store(hosts: None, kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
+    with running(kind, tmp_path_factory.mktemp(str(kind))) as found:
+        yield found
+
+
+class TestFolders(test_files.TestFolders):
+    """Folders."""
+
+
+class TestPages(test_files.TestPages):
+    """Pages, whatever the store's order of folders and files is."""
+
+
+class TestNames(test_files.TestNames):
+    """Names, to the letter, presigned and signed."""
+
+
+class TestUploads(test_file_changes.TestUploads):
+    """Presigned uploads."""
+
+
+class TestChanges(test_file_changes.TestChanges):
+    """Renaming and deleting."""
+
+
+class TestDownloads(test_file_changes.TestDownloads):
+    """Downloads."""
+
+
+class TestIntegrations(test_file_changes.TestIntegrations):
+    """The same store once more, as somebody's integration."""
+
+
+class TestOthers(test_file_changes.TestOthers):
+    """Other users."""
+
+
+class TestUsage(test_storage_limits.TestUsage):
+    """What is stored is counted."""
+
+
+test_a_tree_goes_there_and_back = test_storage_command.test_a_tree_goes_there_and_back
+test_temporary_outputs_go_and_nothing_else_does = (
+    test_storage_limits.test_temporary_outputs_go_and_nothing_else_does
+)
+
+
+def test_users_have_keys_of_their_own_where_the_store_can_make_them(
+    stored: Platform, kind: Kind
+) -> None:
+    assert stored.store.can_scope == kind.can_scope, stored.store.admin.obstacle
+    answer = stored.client.post("/storage/credentials", json={"path": stored.storage.user_path})
+    assert answer.status_code == (200 if kind.can_scope else 409), answer.text
+    admission = Admission.of(
+        stored.settings.model_copy(update={"trust_users": False}),
+        isolated=True,
+        scoped=stored.store.can_scope,
+    )
+    assert bool(admission.obstacle) != kind.can_scope
+
+
+def test_where_the_place_is_tried_out_all_is_possible(stored: Platform, register) -> None:
+    tried = stored.client.post(f"/storage/{register('tried out')}/access").json()
+    assert tried["problems"] == []
+    wrong = stored.client.post(
+        f"/storage/{register('wrong keys', secretAccessKey='wrong' * 8)}/access"
+    ).json()
+    rights = [wrong[f"{each}Access"] for each in ("list", "get", "put", "delete")]
+    assert rights == [False] * 4
+
+
+def test_a_wrong_region_is_told_where_it_matters(stored: Platform, kind: Kind, register) -> None:
+    place = register("wrong region", region="eu-elsewhere-9")
+    answer = stored.client.get(f"/storage/{place}/directories/")
+    if kind.name == "seaweedfs":
+        assert answer.status_code == 200, "it takes any"
+    else:
+        assert answer.status_code == 400, answer.text
+        assert "region" in answer.json()["errors"][0]["suggestion"]
+
+
+def test_unsigned_and_altered_requests_are_refused(stored: Platform, folder: str) -> None:
+    put(stored, f"{folder}/secret")
+    answer = stored.client.get(f"/storage/{REGION}/files/{folder}/secret")
+    url = answer.headers["location"]
+    plain = url.partition("?")[0]
+    for attempt in (plain, url.replace("secret", "other"), f"{url}&versionId=1"):
+        assert httpx.get(attempt, trust_env=False).status_code in {400, 403}, attempt
