@@ -17,19 +17,35 @@ class CuttingProxy:
 
     The commit is let through, and its answer waited for; then the connection is cut, and the one
     who asked never hears of it. That happens once.
+
+    Attributes:
+        commits: Whether the commit is let through.
+        stays_away: Whether every connection is cut with that one, and none taken until `come_back`.
     """
 
     server_port: int
     word: bytes
+    commits: bool = True
+    stays_away: bool = False
     port: int = 0
     cuts: int = 0
+    is_away: bool = False
+    _open: set[asyncio.StreamWriter] = field(default_factory=set, repr=False)
     _serving: asyncio.Server | None = field(default=None, repr=False)
 
     async def start(self) -> None:
         self._serving = await asyncio.start_server(self._connect, "127.0.0.1", 0)
         self.port = self._serving.sockets[0].getsockname()[1]
 
+    def come_back(self) -> None:
+        """Take connections again."""
+        self.is_away = False
+
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_away:
+            writer.transport.abort()
+            return
+        self._open.add(writer)
         answers, questions = await asyncio.open_connection("127.0.0.1", self.server_port)
         doomed = asyncio.Event()
         tasks = [
@@ -39,7 +55,12 @@ class CuttingProxy:
         _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
-        for each in (writer, questions):
+        self._open.discard(writer)
+        cut = {writer, questions}
+        if doomed.is_set() and self.stays_away:
+            self.is_away = True
+            cut |= self._open
+        for each in cut:
             each.transport.abort()
 
     async def _ask(
@@ -52,6 +73,8 @@ class CuttingProxy:
                 if carries and not self.cuts:
                     self.cuts += 1
                     doomed.set()
+                    if not self.commits:
+                        return
                 carries = False
             writer.write(data)
 
@@ -65,9 +88,9 @@ class CuttingProxy:
 
 
 @contextmanager
-def cutting_proxy(server_port: int, word: bytes) -> Iterator[CuttingProxy]:
+def cutting_proxy(server_port: int, word: bytes, **options: bool) -> Iterator[CuttingProxy]:
     """Serve in a thread till the end of the block."""
-    proxy = CuttingProxy(server_port, word)
+    proxy = CuttingProxy(server_port, word, **options)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(proxy.start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url, select
 
 from landloom.errors import Unavailable
+from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
-from tests.api.cutting_proxy import cutting_proxy
-from tests.api.platform import Platform, make_settings, platform
+from landloom.server.runs.tables import Run
+from tests.api.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.api.platform import Platform, eventually, make_settings, platform
 
 
 def submit(api: Platform, name: str, **headers: str) -> httpx.Response:
@@ -48,17 +53,74 @@ def test_a_run_that_cannot_be_rendered_is_not_stored(
     assert api.client.get("/runs", params={"name": "not-rendered"}).json()["total"] == 0
 
 
-@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "cut"}], ids=["bare", "with a key"])
-def test_a_connection_that_is_cut_behind_the_commit(
-    database: str, data_dir: Path, headers: dict[str, str]
-) -> None:
+@pytest.fixture
+def postgres_url(database: str, data_dir: Path) -> URL:
     if database != "postgresql":
         pytest.skip("SQLite is asked without a connection that could be cut")
-    url = make_url(make_settings(data_dir).database)
+    return make_url(make_settings(data_dir).database)
+
+
+@contextmanager
+def cut(url: URL, word: str, **options: bool) -> Iterator[tuple[CuttingProxy, str]]:
+    """Yield a proxy that cuts where `word` is committed, and the database's URL through it."""
     assert url.port is not None
-    with cutting_proxy(url.port, b"cut-behind-the-commit") as proxy:
-        through = url.set(port=proxy.port).render_as_string(hide_password=False)
+    with cutting_proxy(url.port, word.encode(), **options) as proxy:
+        yield proxy, url.set(port=proxy.port).render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "cut"}], ids=["bare", "with a key"])
+def test_a_connection_that_is_cut_behind_the_commit(
+    postgres_url: URL, data_dir: Path, headers: dict[str, str]
+) -> None:
+    with (
+        cut(postgres_url, "cut-behind-the-commit") as (proxy, through),
+        platform(data_dir, database_url=through) as api,
+    ):
+        answer = submit(api, "cut-behind-the-commit", **headers)
+        assert proxy.cuts == 1
+        assert_stored_once(api, "cut-behind-the-commit", answer)
+
+
+@pytest.mark.parametrize("options", [{}, {"commits": False}], ids=["stored", "not stored"])
+def test_a_database_that_stays_away(
+    postgres_url: URL, data_dir: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
+) -> None:
+    monkeypatch.setattr("landloom.server.db.doubt._SECONDS", 0.5)
+    with (
+        cut(postgres_url, "gone-for-long", stays_away=True, **options) as (proxy, through),
+        platform(data_dir, database_url=through) as api,
+    ):
+        answer = submit(api, "gone-for-long")
+        assert answer.status_code == 201, answer.text
+        assert submit(api, "gone-for-long").status_code >= 500
+        proxy.come_back()
+        eventually(lambda: stored(postgres_url, "gone-for-long"), bool)
+        assert_stored_once(api, "gone-for-long", answer)
+        assert api.finished(answer.json()["id"])["status"] == "FAILED"
+        assert list((data_dir / "doubts").iterdir()) == []
+
+
+def test_a_server_that_ends_before_its_database_is_back(
+    postgres_url: URL, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landloom.server.db.doubt._SECONDS", 0.5)
+    with cut(postgres_url, "outlived", commits=False, stays_away=True) as (_, through):
         with platform(data_dir, database_url=through) as api:
-            answer = submit(api, "cut-behind-the-commit", **headers)
-            assert proxy.cuts == 1
-            assert_stored_once(api, "cut-behind-the-commit", answer)
+            answer = submit(api, "outlived")
+        assert answer.status_code == 201, answer.text
+    with platform(data_dir) as api:
+        eventually(lambda: stored(postgres_url, "outlived"), bool)
+        assert_stored_once(api, "outlived", answer)
+
+
+def stored(url: URL, name: str) -> list[str]:
+    """Return the ids of the runs of this name, asked of the database itself."""
+
+    async def read() -> list[str]:
+        database = Database(url.render_as_string(hide_password=False))
+        async with database.reading(None) as session:
+            found = list(await session.scalars(select(Run.id).where(Run.name == name)))
+        await database.close()
+        return found
+
+    return asyncio.run(read())

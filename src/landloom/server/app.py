@@ -114,6 +114,7 @@ def _life(settings: Settings, services: Services) -> Any:
         tasks += [
             asyncio.create_task(services.expiry.run()),
             asyncio.create_task(services.measuring.run()),
+            asyncio.create_task(services.doubts.run()),
         ]
         try:
             yield

@@ -16,6 +16,7 @@ from landloom.server.launchers.choice import Launchers
 from landloom.server.logs.file import FileLogStore
 from landloom.server.metrics.meters import Meters
 from landloom.server.metrics.service import Metrics
+from landloom.server.runs.doubts import Doubts
 from landloom.server.runs.preparation import Preparation
 from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.service import Runs
@@ -47,6 +48,7 @@ class Services:
     people: People
     organizations: Organizations
     runs: Runs
+    doubts: Doubts
     workflows: Workflows
     metrics: Metrics
     meters: Meters
@@ -95,6 +97,7 @@ def make_services(
         workflows.cancel_of_run,
     )
     run_dispatcher = Dispatcher(run_queue, lease_seconds=settings.lease_seconds)
+    doubts = Doubts(database, settings.data_dir / "doubts", run_dispatcher.wake)
     return Services(
         settings=settings,
         database=database,
@@ -103,8 +106,16 @@ def make_services(
         people=People(database, admission, object_store),
         organizations=Organizations(database, admission, object_store),
         runs=Runs(
-            settings, database, logs, run_dispatcher, workflows.cancel_of_run, largest, sources
+            settings,
+            database,
+            logs,
+            run_dispatcher,
+            workflows.cancel_of_run,
+            largest,
+            sources,
+            doubts,
         ),
+        doubts=doubts,
         workflows=workflows,
         metrics=Metrics(settings, database, largest),
         meters=Meters(),

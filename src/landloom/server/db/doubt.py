@@ -12,11 +12,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 _SECONDS: Final = 10.0
 """For so long a database that went away is waited for; clients wait longer for an answer."""
 _PAUSE_SECONDS: Final = 0.2
+
+
+class InDoubt(Exception):
+    """A connection broke, and the database has been away since; its cause is what it said last."""
 
 
 async def without_doubt[T](store: Callable[[bool], Awaitable[T]]) -> T:
@@ -27,23 +31,22 @@ async def without_doubt[T](store: Callable[[bool], Awaitable[T]]) -> T:
             look for them first.
 
     Raises:
-        DBAPIError: The database refused, or was away for too long.
-        OSError: There is no way to the database.
+        InDoubt: The database was away for too long.
+        SQLAlchemyError: It refused at once.
+        OSError: There is no way to the database, and there was none to begin with.
     """
     give_up = time.monotonic() + _SECONDS
-    again = False
+    try:
+        return await store(False)
+    except DBAPIError as problem:
+        if not problem.connection_invalidated:
+            raise
     while True:
-        try:
-            return await store(again)
-        except (DBAPIError, OSError) as problem:
-            if time.monotonic() > give_up or not _in_doubt(problem, again=again):
-                raise
-        again = True
         await asyncio.sleep(_PAUSE_SECONDS)
-
-
-def _in_doubt(problem: DBAPIError | OSError, *, again: bool) -> bool:
-    if isinstance(problem, DBAPIError) and problem.connection_invalidated:
-        return True
-    # What was in doubt may come to light between the look for it and the second storing.
-    return again and isinstance(problem, OSError | IntegrityError)
+        try:
+            return await store(True)
+        # Whatever it says: that it is just starting, that rows came to light between the look for
+        # them and the second storing.
+        except (SQLAlchemyError, OSError) as problem:
+            if time.monotonic() > give_up:
+                raise InDoubt from problem

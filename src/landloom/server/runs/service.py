@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import Conflict, NotFound
+from landloom.errors import Conflict, NotFound, Unavailable
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
-from landloom.server.db.doubt import without_doubt
+from landloom.server.db.doubt import InDoubt, without_doubt
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.kit.clock import now
@@ -24,6 +24,7 @@ from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
 from landloom.server.runs import repository, schemas
 from landloom.server.runs.documents import Documents
+from landloom.server.runs.doubts import Doubts, row_of
 from landloom.server.runs.repository import RunFilter
 from landloom.server.runs.rules import Rules
 from landloom.server.runs.states import AppStatus, RunStatus
@@ -51,6 +52,7 @@ class Runs:
         cancel_workflows: Callable[[AsyncSession, str], Awaitable[Callable[[], None]]],
         machine: Machine,
         sources: Sources,
+        doubts: Doubts,
     ) -> None:
         self._millicores = millicores(settings.sizes, machine)
         self._settings = settings
@@ -60,6 +62,7 @@ class Runs:
         self._logs = logs
         self._dispatcher = dispatcher
         self._documents = Documents(database)
+        self._doubts = doubts
         self._cancel_workflows = cancel_workflows
 
     async def create(
@@ -81,11 +84,14 @@ class Runs:
             InvalidInput: A region, runtime, version or place of the source that is not on offer.
             Forbidden: The operator has not enabled the runtime.
             Conflict: Another try with this key is being stored this very moment.
+            Unavailable: The database went away before the run was stored.
         """
         run_id = new_id()
         await self._rules.check_source(request, caller)
+        written: tuple[dict[str, Any], bytes] | None = None
 
         async def store(again: bool) -> bytes:  # noqa: FBT001 - as `without_doubt` calls it
+            nonlocal written
             async with self._database.writing(caller.organization_id) as session:
                 earlier = await self._earlier(session, caller, idempotency_key)
                 if earlier is None and again and await repository.exists(session, run_id):
@@ -103,9 +109,17 @@ class Runs:
                     if again:
                         raise
                     raise _being_stored() from problem
-                return encode(await self._shown(session, run_id))
+                made = encode(await self._shown(session, run_id))
+                written = row_of(row), made
+                return made
 
-        made = await without_doubt(store)
+        try:
+            made = await without_doubt(store)
+        except InDoubt as problem:
+            if written is None:
+                raise _database_away() from problem
+            row, made = written
+            await self._doubts.keep(row)
         self._tell_dispatcher()
         return made
 
@@ -250,6 +264,13 @@ def _being_stored() -> Conflict:
     return Conflict(
         "Another try with this Idempotency-Key is being stored.",
         suggestion="Try again in a moment: it will answer with that run.",
+    )
+
+
+def _database_away() -> Unavailable:
+    return Unavailable(
+        "The database does not answer; the run was not stored.",
+        suggestion="Submit it again in a moment.",
     )
 
 
