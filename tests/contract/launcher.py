@@ -110,6 +110,7 @@ class LauncherContract:
         await self.printed(work, "up")
         seen = await launcher.observe(work.directory)
         assert (seen.state, seen.exit_code) == ("running", None)
+        assert seen.started_at is not None
         await launcher.cancel(work.directory)
         await self.ended(launcher, work)
 
@@ -133,7 +134,8 @@ class LauncherContract:
         work = workload("")
         missing = Workload(**{**_fields(work), "argv": ("/no/such/program",)})
         await launcher.start(missing)
-        assert (await self.ended(launcher, missing)).exit_code == 127
+        seen = await self.ended(launcher, missing)
+        assert (seen.exit_code, seen.started_at) == (127, None)
         assert "/no/such/program" in log_lines(work.directory)[0]
 
     async def test_sees_only_the_environment_it_was_given(self, launcher, workload, monkeypatch):
@@ -196,7 +198,8 @@ class LauncherContract:
         work = workload("print('never')")
         await launcher.cancel(work.directory)
         await launcher.start(work)
-        assert (await self.ended(launcher, work)).reason == "cancelled"
+        seen = await self.ended(launcher, work)
+        assert (seen.reason, seen.started_at) == ("cancelled", None)
         assert log_lines(work.directory) == []
 
     async def test_cancel_after_the_end_changes_nothing(self, launcher, workload):

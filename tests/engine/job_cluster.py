@@ -33,6 +33,17 @@ class JobCluster:
     address: str
     """Of its job server."""
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the job server answer nobody for a while, though it takes connections."""
+        (dashboard,) = self.cluster.head_node.all_processes["dashboard"]
+        process = psutil.Process(dashboard.process.pid)
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
     def kill(self) -> None:
         """Kill the head: all that belongs to Ray's own processes there, and no job's."""
         for kinds in self.cluster.head_node.all_processes.values():

@@ -92,6 +92,11 @@ class RunnerRecord:
     cgroup: str | None = None
     """Folder of the workload's own control group; None where it has none."""
 
+    @property
+    def began_at(self) -> datetime | None:
+        """When the workload's own process began; None where it did not, or has not yet."""
+        return None if self.child_pid is None else datetime.fromisoformat(self.started_at)
+
 
 @dataclass(frozen=True, slots=True)
 class ExitRecord:

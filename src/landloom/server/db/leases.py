@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -56,13 +56,18 @@ class Leases[Row: LeasedRow]:
         self._length = timedelta(seconds=seconds)
 
     async def free(
-        self, session: AsyncSession, status: str, *, limit: int, but: Sequence[str] = ()
+        self,
+        session: AsyncSession,
+        status: str,
+        *conditions: ColumnElement[bool],
+        limit: int,
+        but: Sequence[str] = (),
     ) -> list[Row]:
         """Return rows of this status that nobody holds, oldest first."""
         table = self._table
         query: Select[Row] = (
             select(table)
-            .where(table.status == status, self._unheld(), table.id.not_in(but))
+            .where(table.status == status, self._unheld(), table.id.not_in(but), *conditions)
             .order_by(table.created_at, table.id)
             .limit(limit)
         )

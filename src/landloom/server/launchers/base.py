@@ -40,9 +40,11 @@ class Workload:
 class Observation:
     """What can be seen of a workload from outside."""
 
-    state: Literal["absent", "running", "exited", "lost"]
-    """`lost`: it was started, it is gone, and it left no word of how it ended."""
+    state: Literal["absent", "waiting", "running", "exited", "lost"]
+    """`waiting`: it was taken, and begins where and when there is room for it; `lost`: it was
+    taken, it is gone, and it left no word of how it ended."""
     started_at: datetime | None = None
+    """When its process began; None where none did, or none has yet."""
     ended_at: datetime | None = None
     exit_code: int | None = None
     """128 + n for signal n; None unless `exited`."""
@@ -53,6 +55,8 @@ class Observation:
     """Lines of the log that could not be written."""
     log_error: str | None = None
     """Why; None where none was lost."""
+    waits_for: str = ""
+    """What one that is `waiting` waits for, in words."""
 
     @classmethod
     def of_end(cls, ended: ExitRecord, started_at: datetime | None) -> Self:

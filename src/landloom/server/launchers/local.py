@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -170,7 +169,7 @@ def _last_words(directory: Path) -> str:
 
 def _observe(directory: Path) -> Observation:
     record = folder.read_runner(directory)
-    started_at = datetime.fromisoformat(record.started_at) if record else None
+    started_at = record.began_at if record is not None else None
     runs = record is not None and processes.is_alive(_runner_of(record))
     # Asked after the process: a runner writes its exit record before it goes.
     ended = folder.read_exit(directory)

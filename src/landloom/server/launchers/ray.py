@@ -35,8 +35,11 @@ from landloom.server.launchers.ray_package import ARCHIVE, pack
 from landloom.server.launchers.ray_record import JobRecord, locked, observe, read_job, write_job
 from landloom.server.storage.patience import patiently
 
-_CALL_SECONDS: Final = 60.0
-"""The longest that Ray may take to answer; an archive of some hundred MB is uploaded in it."""
+_SUBMIT_SECONDS: Final = 90.0
+"""The longest that handing in may take; an archive of some hundred MB is uploaded in it."""
+_ASK_SECONDS: Final = 20.0
+"""The longest that Ray may take to answer anything else."""
+_CONNECT_SECONDS: Final = 5.0
 _THREADS: Final = 8
 _STOP_MARGIN_SECONDS: Final = 20
 """Beyond the grace, before Ray kills what it was told to stop."""
@@ -95,15 +98,14 @@ class RayLauncher:
             if await asyncio.to_thread(_is_done_with, directory):
                 return
             record = await asyncio.to_thread(_begin, directory, workload.id)
-            if not await patiently(partial(self._jobs.state, record.submission_id)):
-                await patiently(partial(self._submit, workload, record))
+            await patiently(partial(self._hand_in, workload, record))
             await asyncio.to_thread(write_job, directory, record.as_submitted())
         self._follow(directory)
 
     async def observe(self, directory: Path) -> Observation:
         """Say how it stands, from its folder alone; see to it that somebody copies its files."""
         seen = await asyncio.to_thread(observe, directory)
-        if seen.state == "running":
+        if seen.state in {"waiting", "running"}:
             self._follow(directory)
         return seen
 
@@ -122,7 +124,10 @@ class RayLauncher:
         except Unavailable:
             return
 
-    async def _submit(self, workload: Workload, record: JobRecord) -> None:
+    async def _hand_in(self, workload: Workload, record: JobRecord) -> None:
+        """Submit it unless Ray has it: the answer to an earlier try may have been lost."""
+        if await self._jobs.state(record.submission_id) is not None:
+            return
         with tempfile.TemporaryDirectory(prefix="landloom-ray-") as place:
             await asyncio.to_thread(
                 pack,
@@ -155,7 +160,7 @@ class RayJobs:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._client: JobSubmissionClient | None = None
+        self._client: _Client | None = None
         self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "ray-jobs")
 
     async def submit(
@@ -189,7 +194,7 @@ class RayJobs:
                 entrypoint_memory=workload.memory_bytes,
             )
 
-        await self._call(call)
+        await self._call(call, seconds=_SUBMIT_SECONDS)
 
     async def stop(self, submission_id: str) -> None:
         """Ask a job's process tree to end; nothing where there is no such job.
@@ -229,11 +234,13 @@ class RayJobs:
         except (aiohttp.ClientError, OSError, RuntimeError) as problem:
             raise self._away(problem) from problem
 
-    async def _call[T](self, step: Callable[[Any], T]) -> T | None:
+    async def _call[T](
+        self, step: Callable[[Any], T], *, seconds: float = _ASK_SECONDS
+    ) -> T | None:
         """Do a step with the client in a thread; None where Ray knows nothing of the job."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await loop.run_in_executor(self._threads, lambda: step(self._connected()))
         except (requests.RequestException, OSError) as problem:
             raise self._away(problem) from problem
@@ -246,10 +253,10 @@ class RayJobs:
                 f"What the workload brings along cannot travel to the Ray cluster: {problem}"
             ) from problem
 
-    def _connected(self) -> JobSubmissionClient:
+    def _connected(self) -> _Client:
         if self._client is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            self._client = JobSubmissionClient(self._address)
+            self._client = _Client(self._address)
         return self._client
 
     def _away(self, problem: BaseException) -> Unavailable:
@@ -258,6 +265,19 @@ class RayJobs:
             f"The Ray cluster at {self._address} did not take it: {said}",
             suggestion="Check RAY_ADDRESS, and that the cluster runs with ray[default].",
         )
+
+
+class _Client(JobSubmissionClient):
+    """Ray's client, which by itself waits for ever where a head took a connection and then hangs.
+
+    Each thread that waits so is one less for all others.
+    """
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+        hands_in = method == "PUT" or endpoint.rstrip("/") == "/api/jobs"
+        silent = _SUBMIT_SECONDS if hands_in else _ASK_SECONDS
+        options.setdefault("timeout", (_CONNECT_SECONDS, silent))
+        return super()._do_request(method, endpoint, **options)
 
 
 def measure(address: str, remembered: Path) -> ClusterSize:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +27,8 @@ from landloom.server.launchers.ray_record import JobRecord, read_job, write_job
 
 _PAUSE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.2
+_SILENT_SECONDS: Final = 10.0
+"""After so long without output the cluster is asked whether it is still there."""
 _LAST_LOOKS: Final = 3
 """Times that a finished job's output is read in search of its end."""
 _NOT_STARTABLE: Final = 126
@@ -64,6 +67,7 @@ class Follower:
         self._directory = directory
         self._jobs = jobs
         self._away_seconds = away_seconds
+        self._silent_seconds = min(_SILENT_SECONDS, away_seconds)
         self._heard = time.monotonic()
         self._last_looks = 0
 
@@ -111,13 +115,37 @@ class Follower:
             await asyncio.to_thread(copy.close)
 
     async def _read(self, record: JobRecord, copy: Copy) -> None:
+        """Copy the job's output up to its end, or until the cluster does not answer."""
         with suppress(Unavailable):
             async with aclosing(self._jobs.tail(record.submission_id)) as output:
-                async for text in output:
-                    self._heard = time.monotonic()
-                    copy.take(text)
-                    if copy.ended:
+                while not copy.ended:
+                    text = await self._next(output, record)
+                    if text is None:
                         return
+                    await _wholly(partial(copy.take, text))
+
+    async def _next(self, output: AsyncGenerator[str], record: JobRecord) -> str | None:
+        """Return the next piece of the output; None at its end.
+
+        The connection may stay open and silent for ever when the machine at its other end is gone.
+
+        Raises:
+            Unavailable: The cluster does not answer.
+        """
+        coming = asyncio.ensure_future(anext(output, None))
+        try:
+            while not (await asyncio.wait({coming}, timeout=self._silent_seconds))[0]:
+                state = await self._jobs.state(record.submission_id)
+                if state is None or state.over:
+                    return None
+                self._heard = time.monotonic()
+            text = await coming
+            self._heard = time.monotonic()
+            return text
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
 
     async def _end_without_word(self, record: JobRecord, copy: Copy) -> bool:
         """Say what became of a job whose output tells no end, where that is known."""
@@ -259,6 +287,16 @@ class Copy:
                 self.end(folder.ExitRecord(**fields))
         except (TypeError, ValueError):
             _log.warning("a job sent what no runner writes", file=frame.name)
+
+
+async def _wholly(step: Callable[[], None]) -> None:
+    """Do a step in a thread, and to its end where this is cancelled meanwhile."""
+    doing = asyncio.ensure_future(asyncio.to_thread(step))
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing})
+        raise
 
 
 def _is_over(directory: Path) -> bool:

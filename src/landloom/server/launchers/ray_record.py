@@ -9,7 +9,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,6 +17,8 @@ from landloom.server.launchers.base import Observation
 
 JOB: Final = "ray.json"
 _LOCK: Final = "ray.lock"
+_LOOK_SECONDS: Final = 0.05
+_ROOM: Final = "room on the Ray cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +60,40 @@ def observe(directory: Path) -> Observation:
     job = read_job(directory)
     ended = folder.read_exit(directory)
     runner = folder.read_runner(directory)
-    started_at = datetime.fromisoformat(runner.started_at) if runner is not None else None
+    started_at = runner.began_at if runner is not None else None
     if ended is not None:
         return Observation.of_end(ended, started_at)
     if job is None or not (job.submitted or job.lost):
         return Observation(state="absent")
-    return Observation(state="lost" if job.lost else "running", started_at=started_at)
+    if job.lost:
+        return Observation(state="lost", started_at=started_at)
+    if started_at is None:
+        return Observation(state="waiting", waits_for=_ROOM)
+    return Observation(state="running", started_at=started_at)
 
 
 @asynccontextmanager
 async def locked(directory: Path) -> AsyncIterator[None]:
     """Keep every other process and task from starting this workload meanwhile."""
-    descriptor = await asyncio.to_thread(_lock, directory)
+    descriptor = _open(directory)
     try:
+        # Not waited for in a thread: that has no end while a cluster does not answer the holder,
+        # and who is cancelled meanwhile would leave it taken for ever.
+        while not _takes(descriptor):  # noqa: ASYNC110 - other processes hold it, too
+            await asyncio.sleep(_LOOK_SECONDS)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(directory: Path) -> int:
+def _open(directory: Path) -> int:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+    return os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _takes(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

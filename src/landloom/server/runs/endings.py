@@ -71,6 +71,9 @@ def _ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> En
         )
     if seen.reason == "cancelled":
         return Ending(RunStatus.CANCELLED, None, exit_code=seen.exit_code)
+    if seen.started_at is None:
+        ending = not_started("The script could not be started: the end of the run's log says why.")
+        return replace(ending, exit_code=seen.exit_code)
     if seen.exit_code == 0:
         return Ending(
             RunStatus.COMPLETED,
@@ -88,8 +91,10 @@ def _ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> En
     )
 
 
-def lost() -> Ending:
-    """Return the end of a workload that vanished with its runner."""
+def lost(seen: Observation) -> Ending:
+    """Return the end of a workload that vanished with its runner, or before it had one."""
+    if seen.started_at is None:
+        return not_started("The run was lost before its script began; its log may say how.")
     return Ending(
         RunStatus.FAILED,
         EventCode.RUN_FAIL_EXEC,

@@ -30,6 +30,7 @@ from landloom.server.runs.schemas import (
     RunPythonPayload,
 )
 from landloom.server.runs.spark import spark_environment
+from landloom.server.runs.states import HANDED_OVER, AppStatus, RunStatus
 from landloom.server.settings import Settings
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import split_uri
@@ -40,8 +41,9 @@ from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources, holding
 
 _SOURCE: Final = "script"
-_KEY_MARGIN: Final = timedelta(minutes=10)
-"""A run's key outlives its time limit by the grace of its ending; it is revoked at the end."""
+_KEY_MARGIN: Final = timedelta(days=1)
+"""A run's key outlives its time limit: the run may wait for room in a cluster before its time
+begins. It is revoked at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,13 @@ class RunWork:
     resolved_version: str
     payload: RunPayload
     cancel_requested_at: datetime | None
-    started_at: datetime | None
+    created_at: datetime
+    app_status: str
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether a launcher has it, or was about to have it when its server went."""
+        return self.status == RunStatus.RUNNING or self.app_status in HANDED_OVER
 
 
 class Preparation:
@@ -249,5 +257,6 @@ def run_work(row: Any) -> RunWork:
         resolved_version=row.resolved_version,
         payload=RunPayload.model_validate(row.payload),
         cancel_requested_at=row.cancel_requested_at,
-        started_at=row.started_at,
+        created_at=row.created_at,
+        app_status=row.app_status or AppStatus.PENDING,
     )

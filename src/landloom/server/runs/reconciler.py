@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import LandloomError, Unavailable
-from landloom.server.accounts import repository as accounts
 from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
 from landloom.server.dispatch import LeasedRows
@@ -29,8 +27,9 @@ from landloom.server.logs.base import LogStore
 from landloom.server.runs import repository
 from landloom.server.runs.endings import Ending, ending_of, lost, not_prepared, not_started
 from landloom.server.runs.preparation import Preparation, RunWork, run_work
+from landloom.server.runs.progress import CancelWorkflows, Progress
 from landloom.server.runs.rows import Waiting
-from landloom.server.runs.states import AppStatus, EventCode, RunStatus
+from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
 from landloom.server.settings import Settings
 
@@ -41,11 +40,6 @@ _LOOK_SECONDS: Final = 5.0
 """How often a full machine looks for runs that lost their server."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _MAX_ADOPTED: Final = 1000
-
-type CancelWorkflows = Callable[[AsyncSession, str], Awaitable[Callable[[], None]]]
-"""Asks for the end of a run's workflows; what it returns is to be called after the commit."""
-
-_log = structlog.get_logger("landloom.runs")
 
 
 class RunQueue(LeasedRows[Run]):
@@ -70,7 +64,7 @@ class RunQueue(LeasedRows[Run]):
         self._logs = logs
         self._preparation = preparation
         self._capacity = capacity
-        self._cancel_workflows = cancel_workflows
+        self._progress = Progress(database, leases, cancel_workflows)
         self._demands: dict[str, Demand] = {}
         self._smallest = min((each.cpus for each in settings.sizes), default=0.0)
         self._looked = -_LOOK_SECONDS
@@ -82,9 +76,7 @@ class RunQueue(LeasedRows[Run]):
             return []
         self._looked = time.monotonic()
         async with self._database.reading(None) as session:
-            adopted = await self._leases.free(
-                session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=sorted(held)
-            )
+            adopted = await self._adoptable(session, held)
             waiting = await repository.queue(
                 session, self._preparation.millicores, limit=_LOOK_AHEAD
             )
@@ -96,16 +88,24 @@ class RunQueue(LeasedRows[Run]):
             return []
         taken = []
         async with self._database.writing(None) as session:
-            for status, demands in (
-                (RunStatus.RUNNING, [self._demand(row) for row in adopted]),
-                (RunStatus.PENDING, admitted),
+            for demand, status in (
+                *((self._demand(row), row.status) for row in adopted),
+                *((demand, RunStatus.PENDING) for demand in admitted),
             ):
-                for demand in demands:
-                    lease = await self._leases.take(session, demand.id, status)
-                    if lease is not None:
-                        self._demands[demand.id] = demand
-                        taken.append(lease)
+                lease = await self._leases.take(session, demand.id, status)
+                if lease is not None:
+                    self._demands[demand.id] = demand
+                    taken.append(lease)
         return taken
+
+    async def _adoptable(self, session: AsyncSession, held: Collection[str]) -> list[Run]:
+        """Return runs that lost their server when a launcher had them: they have their room."""
+        but = sorted(held)
+        found = await self._leases.free(session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=but)
+        found += await self._leases.free(
+            session, RunStatus.PENDING, repository.is_handed_over(), limit=_MAX_ADOPTED, but=but
+        )
+        return found
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a run that the server itself fails on."""
@@ -113,7 +113,9 @@ class RunQueue(LeasedRows[Run]):
         directory = self._directory(lease)
         with suppress(LandloomError):
             await self._launcher.cancel(directory)
-        await self._end(lease, not_started("The server failed on this run; its log says why."))
+        await self._progress.ended(
+            lease, not_started("The server failed on this run; its log says why.")
+        )
 
     async def drive(self, lease: Lease, cancelled: asyncio.Event) -> None:
         """See a run from where it stands to its end."""
@@ -130,37 +132,42 @@ class RunQueue(LeasedRows[Run]):
             if not await self._start(lease, run, directory, cancelled):
                 return
             seen = await self._launcher.observe(directory)
-        elif run.status == RunStatus.PENDING and not await self._mark_running(lease, run):
-            return
         await self._follow(lease, run, directory, seen, cancelled)
 
     async def _start(
         self, lease: Lease, run: RunWork, directory: Path, cancelled: asyncio.Event
     ) -> bool:
         """Prepare and start; say whether there is something to follow."""
-        if run.status == RunStatus.PENDING and not await self._mark_preparing(lease, run):
+        if not run.is_handed_over and not await self._tell_preparing(lease, run):
             return False
         preparing = asyncio.ensure_future(self._preparation.prepare(run, directory))
         try:
             workload, lines = await _unless(cancelled, preparing)
             await self._logs.append(directory, list(lines))
         except _CancelledFirst:
-            await self._end(lease, Ending.cancelled())
+            # A server that was killed may have begun to start it.
+            await self._launcher.cancel(directory)
+            await self._progress.ended(lease, Ending.cancelled())
             return False
         except (LandloomError, OSError) as failure:
             problem = _as_ours(failure)
             await self._tell_installer_output(directory, problem)
-            await self._end(lease, not_prepared(problem))
+            await self._progress.ended(lease, not_prepared(problem))
             return False
-        if run.status == RunStatus.PENDING and not await self._mark_running(lease, run):
+        if not run.is_handed_over and not await self._progress.requested(lease):
             return False
         try:
             await self._launcher.start(workload)
         except LandloomError as problem:
             await self._launcher.sweep(directory)
-            await self._end(lease, not_started(f"The run could not be started: {problem.message}"))
+            ending = not_started(f"The run could not be started: {problem.message}")
+            await self._progress.ended(lease, ending)
             return False
         return True
+
+    async def _tell_preparing(self, lease: Lease, run: RunWork) -> bool:
+        allotment = self._preparation.allot(run.payload.runtime)
+        return await self._progress.preparing(lease, self._preparation.version(run), allotment)
 
     async def _follow(
         self,
@@ -170,9 +177,15 @@ class RunQueue(LeasedRows[Run]):
         seen: Observation,
         cancelled: asyncio.Event,
     ) -> None:
-        """Wait for the end; pass on a cancel once."""
-        told = False
-        while seen.state in {"running", "absent"}:
+        """Wait for the end; tell of the beginning, and pass on a cancel, once."""
+        shown, told = AppStatus(run.app_status), False
+        while True:
+            stage = _stage_of(seen, shown)
+            if stage is not shown and not await self._tell_stage(lease, run, seen, stage):
+                return
+            shown = stage
+            if seen.state in {"exited", "lost"}:
+                break
             if cancelled.is_set() and not told:
                 await self._launcher.cancel(directory)
                 told = True
@@ -180,83 +193,27 @@ class RunQueue(LeasedRows[Run]):
             seen = await self._launcher.observe(directory)
         if seen.state == "lost":
             await self._launcher.sweep(directory)
-            await self._end(lease, lost())
-            return
+        is_unwanted = cancelled.is_set() and shown is not AppStatus.READY
+        await self._progress.ended(lease, self._ending(run, seen, is_unwanted=is_unwanted))
+
+    async def _tell_stage(
+        self, lease: Lease, run: RunWork, seen: Observation, stage: AppStatus
+    ) -> bool:
+        if stage is AppStatus.DEPLOYING:
+            return await self._progress.waiting(lease, seen.waits_for)
+        at = now()
+        # A node's clock may be wrong, or be set while the run waits.
+        began = min(max(seen.started_at or at, run.created_at), at)
+        return await self._progress.running(lease, began)
+
+    def _ending(self, run: RunWork, seen: Observation, *, is_unwanted: bool) -> Ending:
+        """Return how a run ended; one that was cancelled before it began has no other end."""
+        if is_unwanted:
+            return Ending.cancelled()
+        if seen.state == "lost":
+            return lost(seen)
         size = self._preparation.allot(run.payload.runtime).runtime
-        await self._end(lease, ending_of(seen, run.payload.timeout_seconds, size.memory_bytes))
-
-    async def _mark_preparing(self, lease: Lease, run: RunWork) -> bool:
-        at = now()
-        allotment = self._preparation.allot(run.payload.runtime)
-        async with self._database.writing(None) as session:
-            held = await self._leases.write(
-                session,
-                lease,
-                RunStatus.PENDING,
-                app_status=AppStatus.PREPARING,
-                resolved_version=self._preparation.version(run),
-                updated_at=at,
-            )
-            if not held:
-                return False
-            repository.add_event(
-                session, run.id, EventCode.APP_START_CREATION, "The run is being prepared."
-            )
-            if allotment.is_clamped:
-                size = allotment.runtime
-                repository.add_event(
-                    session,
-                    run.id,
-                    EventCode.RUN_RUNTIME_CLAMPED,
-                    f"The runtime {size.name!r} is larger than this machine; the run gets"
-                    f" {size.cpus:g} cores, {size.memory_bytes / 2**30:.1f} GiB and"
-                    f" {size.gpus} GPUs.",
-                )
-        return True
-
-    async def _mark_running(self, lease: Lease, run: RunWork) -> bool:
-        """Set RUNNING; refuse where a cancel came first, or the lease is lost."""
-        at = now()
-        async with self._database.writing(None) as session:
-            held = await self._leases.write(
-                session,
-                lease,
-                RunStatus.PENDING,
-                status=RunStatus.RUNNING,
-                started_at=at,
-                app_status=AppStatus.READY,
-                updated_at=at,
-            )
-            if held:
-                repository.add_event(
-                    session, run.id, EventCode.RUN_START_EXEC, "The script was started."
-                )
-        return held
-
-    async def _end(self, lease: Lease, ending: Ending) -> None:
-        """Publish how a run ended, and take back all it was given."""
-        at = now()
-        async with self._database.writing(None) as session:
-            held = await self._leases.write(
-                session,
-                lease,
-                *(RunStatus.PENDING, RunStatus.RUNNING),
-                status=ending.status,
-                timed_out=ending.timed_out,
-                exit_code=ending.exit_code,
-                completed_at=at,
-                app_status=ending.app_status,
-                updated_at=at,
-            )
-            if held and ending.code is not None:
-                repository.add_event(
-                    session, lease.row_id, ending.code, ending.message, ending.meta
-                )
-            await accounts.revoke_keys_of_run(session, lease.row_id)
-            tell_workflows = await self._cancel_workflows(session, lease.row_id)
-        tell_workflows()
-        if held:
-            _log.info("run ended", status=ending.status, exit_code=ending.exit_code)
+        return ending_of(seen, run.payload.timeout_seconds, size.memory_bytes)
 
     async def _tell_installer_output(self, directory: Path, problem: LandloomError) -> None:
         """Put what an installer printed before it failed, and what it came to, into the log."""
@@ -276,6 +233,15 @@ class RunQueue(LeasedRows[Run]):
 
     def _directory(self, lease: Lease) -> Path:
         return self._settings.workloads_dir / lease.row_id
+
+
+def _stage_of(seen: Observation, shown: AppStatus) -> AppStatus:
+    """Return what is to be shown of a run that looks like this."""
+    if seen.started_at is not None or shown is AppStatus.READY:
+        return AppStatus.READY
+    if seen.state == "waiting":
+        return AppStatus.DEPLOYING
+    return shown
 
 
 class _CancelledFirst(Exception):

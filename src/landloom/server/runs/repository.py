@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     Text,
     and_,
@@ -31,7 +32,7 @@ from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position, Slice
 from landloom.server.runs.rows import EventRow, RunPlace, RunRow, Waiting
-from landloom.server.runs.states import AppStatus, EventCode, RunStatus
+from landloom.server.runs.states import HANDED_OVER, AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run, RunCount, RunEvent
 
 
@@ -193,7 +194,7 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
             Run.runtime,
             Run.created_at,
             cores.label("cores"),
-            and_(Run.status == RunStatus.PENDING, ~held).label("waits"),
+            and_(Run.status == RunStatus.PENDING, ~held, ~is_handed_over()).label("waits"),
         )
         .where(Run.status.in_(_UNFINISHED))
         .cte("unfinished")
@@ -238,10 +239,16 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
     return select(places).order_by(places.c.position)
 
 
+def is_handed_over() -> ColumnElement[bool]:
+    """Return the condition that a launcher has a run that waits, or is about to have it."""
+    return func.coalesce(Run.app_status, "").in_(HANDED_OVER)
+
+
 async def request_cancel(session: AsyncSession, run_id: str) -> bool:
     """Note that a run's end is asked for; say whether this was the first time and it still goes.
 
-    A run that waits is cancelled by this alone: whoever prepares it can start it no more.
+    A run that waits in line is cancelled by this alone: whoever prepares it can start it no more.
+    One that a launcher has is ended there first, for there it might begin.
     """
     at = now()
     noted = await session.execute(
@@ -252,7 +259,7 @@ async def request_cancel(session: AsyncSession, run_id: str) -> bool:
     if not _changed(noted):
         return False
     add_event(session, run_id, EventCode.RUN_CANCEL_REQUESTED, "The run's end was asked for.")
-    waiting = (Run.id == run_id, Run.status == RunStatus.PENDING)
+    waiting = (Run.id == run_id, Run.status == RunStatus.PENDING, ~is_handed_over())
     # A workload that is being prepared goes with its run; one that is not there stays so.
     await session.execute(
         update(Run).where(*waiting, Run.app_id.is_not(None)).values(app_status=AppStatus.DESTROYED)

@@ -31,9 +31,15 @@ class AppStatus(StrEnum):
     PENDING = "PENDING"
     PREPARING = "PREPARING"
     PREPARE_FAILED = "PREPARE_FAILED"
+    REQUESTED = "REQUESTED"
+    DEPLOYING = "DEPLOYING"
     DEPLOY_FAILED = "DEPLOY_FAILED"
     READY = "READY"
     DESTROYED = "DESTROYED"
+
+
+HANDED_OVER = (AppStatus.REQUESTED, AppStatus.DEPLOYING)
+"""Of a run that is PENDING: a launcher has it, or is about to, and has it begin when it can."""
 
 
 class EventCode(StrEnum):
@@ -41,6 +47,7 @@ class EventCode(StrEnum):
 
     APP_START_CREATION = "APP_START_CREATION"
     RUN_RUNTIME_CLAMPED = "RUN_RUNTIME_CLAMPED"
+    RUN_WAIT_EXEC = "RUN_WAIT_EXEC"
     RUN_START_EXEC = "RUN_START_EXEC"
     RUN_COMPLETE_EXEC = "RUN_COMPLETE_EXEC"
     RUN_FAIL_EXEC = "RUN_FAIL_EXEC"

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_actors
-from tests.contract.launcher import LauncherContract, until
+from tests.api.platform import eventually
+from tests.contract.launcher import LauncherContract, log_lines, until
 from tests.e2e.server_process import Server
 from tests.engine.job_cluster import CORES, MEMORY_BYTES, job_cluster
 
 from landloom.errors import SetupProblem
+from landloom.runner import folder, processes
+from landloom.server.kit.clock import from_wire
+from landloom.server.launchers import ray
 from landloom.server.launchers.base import Workload
 from landloom.server.launchers.ray import RayLauncher, measure
 
@@ -29,6 +34,7 @@ print(json.dumps({
     "cluster": "RAY_ADDRESS" in os.environ,
 }, indent=1))
 """
+LIMIT_SECONDS = 5
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -47,6 +53,21 @@ def make(cluster, tmp_path):
     return make
 
 
+@pytest.fixture
+def free(cluster):
+    """Leave the cluster no room; what makes room again."""
+    jobs = JobSubmissionClient(cluster.address)
+    job = jobs.submit_job(entrypoint="sleep 600", entrypoint_num_cpus=CORES)
+    eventually(lambda: jobs.get_job_status(job), lambda status: status == "RUNNING", 120)
+
+    def free():
+        jobs.stop_job(job)
+        eventually(lambda: jobs.get_job_status(job).is_terminal(), bool, 120)
+
+    yield free
+    free()
+
+
 @pytest.mark.timeout(180)
 class TestRayLauncher(LauncherContract):
     @pytest.fixture
@@ -56,6 +77,48 @@ class TestRayLauncher(LauncherContract):
     @pytest.fixture
     def again(self, make):
         return make()
+
+    async def test_a_head_that_hangs_is_noticed_though_its_connections_stay(
+        self, cluster, make, workload, monkeypatch
+    ):
+        monkeypatch.setattr(ray, "_ASK_SECONDS", 1.0)
+        launcher = make(away_seconds=1)
+        work = workload("print('up'); import time; time.sleep(600)")
+        await launcher.start(work)
+        await self.printed(work, "up")
+        with cluster.stopped():
+
+            async def is_lost():
+                return (await launcher.observe(work.directory)).state == "lost"
+
+            await until(is_lost, "the loss")
+        await launcher.sweep(work.directory)
+
+        async def is_gone():
+            return processes.strays(folder.MARKER, work.id, None) == []
+
+        await until(is_gone, "the end of its processes")
+
+    async def test_what_ray_has_no_room_for_waits_and_can_be_cancelled(
+        self, launcher, again, workload, free
+    ):
+        work, unwanted = workload("print('late')"), workload("print('never')", name="w2")
+        for each in (work, unwanted):
+            await launcher.start(each)
+        seen = await launcher.observe(work.directory)
+        assert (seen.state, seen.started_at) == ("waiting", None)
+        assert seen.waits_for == "room on the Ray cluster"
+        await again.start(work)
+        await again.cancel(unwanted.directory)
+        gone = await self.ended(again, unwanted)
+        assert (gone.reason, gone.started_at) == ("cancelled", None)
+        assert (await again.observe(work.directory)).state == "waiting"
+        await asyncio.to_thread(free)
+        seen = await self.ended(again, work)
+        assert (seen.reason, seen.exit_code) == ("exited", 0)
+        assert seen.started_at is not None
+        assert log_lines(work.directory) == ["late"]
+        assert log_lines(unwanted.directory) == []
 
 
 async def test_what_a_runtime_has_is_asked_of_ray(cluster, make, tmp_path):
@@ -130,3 +193,49 @@ def test_a_server_sends_its_runs_there(cluster, tmp_path):
         "cluster": True,
     }
     assert use["MEMORY_UTILIZATION_PERCENT"]["metric"]["data"]["value"] > 0
+
+
+def shown(server, run_id):
+    run = server.ask("GET", f"/runs/{run_id}")
+    return run["status"], run["startTime"], run["kubeApp"]["message"]
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(400)
+def test_a_run_that_ray_has_no_room_for_waits_and_begins_once(cluster, free, tmp_path):
+    server = Server(
+        tmp_path, env={"RAY_ADDRESS": cluster.address}, launcher="ray", ray_python=sys.executable
+    )
+    server.start()
+    waiting = "PENDING", None, "Waiting for room on the Ray cluster."
+    try:
+        uri = server.upload("print('begun')")
+        kept, unwanted = (server.submit(uri, timeoutSeconds=LIMIT_SECONDS) for _ in range(2))
+        for run_id in (kept, unwanted):
+            eventually(lambda run_id=run_id: shown(server, run_id), lambda it: it == waiting, 60)
+        assert server.ask("GET", "/runs?status=PENDING")["total"] == 2
+        server.ask("POST", f"/runs/{unwanted}/cancel")
+        gone = server.finished(unwanted)
+        assert (gone["status"], gone["startTime"]) == ("CANCELLED", None)
+        server.kill()
+        server.start()
+        assert shown(server, kept) == waiting
+        # It has waited for longer than it may run.
+        created = from_wire(server.ask("GET", f"/runs/{kept}")["createTime"])
+        limit = timedelta(seconds=LIMIT_SECONDS)
+        eventually(lambda: datetime.now(UTC), lambda at: at > created + limit)
+        freed = datetime.now(UTC)
+        free()
+        run = server.finished(kept, 150)
+        assert run["status"] == "COMPLETED", run
+        assert from_wire(run["startTime"]) > freed
+        assert server.lines(kept) == ["begun"]
+        codes = [event["code"] for event in run["kubeApp"]["events"]]
+        assert codes == [
+            *("APP_START_CREATION", "RUN_WAIT_EXEC", "RUN_START_EXEC", "RUN_COMPLETE_EXEC")
+        ]
+        jobs = JobSubmissionClient(cluster.address).list_jobs()
+        told = [(job.metadata or {}).get("landloom_workload") for job in jobs]
+        assert told.count(kept) == 1
+    finally:
+        server.kill()

@@ -7,7 +7,7 @@ import pytest
 from landloom.errors import NotFound, Unavailable
 from landloom.server.launchers.base import Observation
 from landloom.server.runs.endings import ending_of, lost, not_prepared, not_started
-from landloom.server.runs.states import EventCode, RunStatus
+from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,11 +39,18 @@ class TestEndings:
         assert "timeout" in ending_of(exited(143, "timeout"), 60, 1 << 30).message
         others = [
             ending_of(exited(137), 60, 1 << 30),
-            lost(),
+            lost(Observation("lost", AT)),
+            lost(Observation("lost")),
             not_started("Connect TimeOut, and a time-out."),
             not_prepared(Unavailable("Read timeout on endpoint")),
         ]
         assert not any("timeout" in each.message.lower() for each in others)
+
+    def test_what_never_began_did_not_end_with_a_code(self) -> None:
+        ending = ending_of(Observation("exited", None, AT, 126, "exited"), 60, 1 << 30)
+        assert (ending.status, ending.app_status) == (RunStatus.FAILED, AppStatus.DEPLOY_FAILED)
+        assert "could not be started" in ending.message
+        assert lost(Observation("lost")).app_status is AppStatus.DEPLOY_FAILED
 
     def test_a_signal_is_named(self) -> None:
         assert "SIGKILL" in ending_of(exited(137), 60, 1 << 30).message
