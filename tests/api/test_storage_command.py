@@ -54,6 +54,11 @@ def test_a_tree_goes_there_and_back(command: Command, stored: Platform, tmp_path
     assert {each["name"]: each["size"] for each in deep} == {
         name: len(content) for name, content in files.items()
     }
+    assert all(each["lastModified"] for each in deep)
+    for wrong in (("cp", "my:copies", "back"), ("url", "my:copies")):
+        with pytest.raises(InvalidInput, match="my:copies is a folder"):
+            raise error(command(*wrong))
+    assert not (tmp_path / "back").exists()
     done(command("cp", "-r", "-q", "my:copies/", "back"))
     assert {name: (tmp_path / "back" / name).read_bytes() for name in files} == files
     assert sorted(tmp_path.rglob("*.part")) == []

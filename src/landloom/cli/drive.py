@@ -129,8 +129,8 @@ class Drive:
             if cursor is None:
                 return
 
-    def files(self, folder: Remote) -> Iterator[tuple[Remote, int]]:
-        """Yield all files at any depth below a folder, each with its size in bytes."""
+    def files(self, folder: Remote) -> Iterator[tuple[Remote, dict[str, Any]]]:
+        """Yield all files at any depth below a folder, each with its entry of the listing."""
         pending = [folder.as_folder()]
         while pending:
             here = pending.pop()
@@ -138,7 +138,7 @@ class Drive:
                 if entry["type"] == "FOLDER":
                     pending.append(here.below(f"{entry['name']}/"))
                 else:
-                    yield here.below(entry["name"]), int(entry["size"])
+                    yield here.below(entry["name"]), entry
 
     def is_folder(self, remote: Remote) -> bool:
         """Say whether there is a folder of this name."""
@@ -158,9 +158,18 @@ class Drive:
         """Return a URL to GET a file from.
 
         Raises:
+            InvalidInput: It is a folder.
             NotFound: There is no such file.
         """
-        return self._client.location(_route("files", file))
+        try:
+            return self._client.location(_route("files", file))
+        except NotFound:
+            if self.is_folder(file):
+                raise InvalidInput(
+                    f"{file.shown} is a folder.",
+                    suggestion="`landloom storage cp -r` copies all that is in it.",
+                ) from None
+            raise
 
     def delete(self, remote: Remote) -> None:
         """Delete a file, or, where it is named as one, a folder with all that is in it.

@@ -82,8 +82,8 @@ def list_files(
         found = drive.find(place)
         if recursive:
             entries = [
-                {"name": file.path[len(found.as_folder().path) :], "size": size, "type": "FILE"}
-                for file, size in drive.files(found)
+                {**entry, "name": file.path[len(found.as_folder().path) :]}
+                for file, entry in drive.files(found)
             ]
         else:
             entries = list(drive.entries(found))
@@ -247,7 +247,8 @@ def _downloads(drive: Drive, sources: list[str], target: Path, *, recursive: boo
         if recursive and drive.is_folder(source):
             base = source.as_folder()
             jobs += [
-                Job(_inside(target, file, base), file, size) for file, size in drive.files(base)
+                Job(_inside(target, file, base), file, int(entry["size"]))
+                for file, entry in drive.files(base)
             ]
         elif source.is_folder:
             raise InvalidInput(f"{source.shown} is a folder.", suggestion="Copy it with -r.")
