@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 from botocore.exceptions import ClientError
+from botocore.exceptions import ConnectionError as Unreached
 
 from landloom.server.storage.clients import S3_ERRORS, code_of, s3_client
 from landloom.server.storage.places import StoreAccess
@@ -59,6 +60,8 @@ class _Attempts:
         self._probe: dict[str, Any] = {"Bucket": bucket, "Key": f"{prefix}{PROBE}"}
         self._granted: set[str] = set()
         self._problems: list[str] = []
+        self._away = ""
+        """Why the store cannot be reached; empty while it can."""
 
     def read_and_write(self) -> Permissions:
         self._try("put", lambda: self._client.put_object(**self._probe, Body=b""))
@@ -90,6 +93,10 @@ class _Attempts:
             self._client.get_object(Bucket=bucket, Key=keys[0])["Body"].close()
 
     def _try(self, name: str, attempt: Callable[[], Any]) -> None:
+        if self._away:
+            # Whoever asks would wait as long once more for each.
+            self._problems.append(f"{name}: {self._away}")
+            return
         try:
             attempt()
         except ClientError as problem:
@@ -97,7 +104,10 @@ class _Attempts:
                 self._problems.append(f"{name}: {code_of(problem)}")
                 return
         except S3_ERRORS as problem:
-            self._problems.append(f"{name}: the store does not answer ({type(problem).__name__})")
+            reason = f"the store does not answer ({type(problem).__name__})"
+            self._problems.append(f"{name}: {reason}")
+            if isinstance(problem, Unreached):
+                self._away = reason
             return
         self._granted.add(name)
 
@@ -123,10 +133,12 @@ async def openness(access: StoreAccess, bucket: str, key: str) -> Openness:
     async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as client:
         root = _bucket_url(access, bucket)
         listing = {"list-type": "2", "max-keys": "1", "prefix": key}
-        answers = [await client.get(root, params=listing)]
-        if key and not key.endswith("/") and not answers[0].is_success:
-            answers.append(await client.head(f"{root}/{quote(key)}"))
-    if any(answer.is_success for answer in answers):
+        # Only how it begins: who answers is not known, nor for how long.
+        async with client.stream("GET", root, params=listing) as answer:
+            is_open = answer.is_success
+        if key and not key.endswith("/") and not is_open:
+            is_open = (await client.head(f"{root}/{quote(key)}")).is_success
+    if is_open:
         return FREE
     if access.credentials is not None and await asyncio.to_thread(_pays, access, bucket, key):
         return REQUESTER_PAYS
