@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from landloom.cli.main import cli
-from landloom.errors import NotFound
+from landloom.errors import NotFound, SetupProblem
 from tests.api.platform import Platform
 
 SECRET = "never-to-be-seen"
@@ -52,6 +52,10 @@ def test_an_integration_is_added_tested_listed_and_removed(
     place = ("open", "s3://open", "--endpoint", "http://127.0.0.1:9")
     kept = command("integrations", "add", *place, "--access-key", "A", "--secret-file", str(file))
     assert kept.exit_code == 0, kept.output
+    absent = str(tmp_path / "absent")
+    lost = command("integrations", "add", *place, "--access-key", "A", "--secret-file", absent)
+    assert isinstance(lost.exception, SetupProblem)
+    assert absent in str(lost.exception)
 
 
 def test_usage_shows_every_prefix(command: Callable[..., Result], api: Platform) -> None:

@@ -85,12 +85,7 @@ def add_integration(  # noqa: PLR0917 - the command line's options
         "addressingStyle": "virtual" if virtual_host else None,
     }
     if access_key is not None:
-        secret = (
-            secret_file.read_text(encoding="utf-8").strip()
-            if secret_file is not None
-            else typer.prompt("Secret access key", hide_input=True, err=True)
-        )
-        body |= {"accessKeyId": access_key, "secretAccessKey": secret}
+        body |= {"accessKeyId": access_key, "secretAccessKey": _secret(secret_file)}
     with connected(connection, data) as client:
         made = client.ask("POST", "/storage", body)
         typer.echo(made["id"])
@@ -117,6 +112,25 @@ def remove_integration(
     with connected(connection, data) as client:
         client.ask("DELETE", f"/storage/{_find(client, name)['id']}")
     typer.echo(f"Forgot {name}.", err=True)
+
+
+def _secret(file: Path | None) -> str:
+    """Return the secret key in a file, or ask for it.
+
+    Raises:
+        SetupProblem: The file cannot be read.
+    """
+    from landloom.errors import SetupProblem
+
+    if file is None:
+        return str(typer.prompt("Secret access key", hide_input=True, err=True))
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise SetupProblem(
+            f"The secret key cannot be read from {file}: {error}.",
+            suggestion="Name a readable file, or leave --secret-file away to be asked.",
+        ) from error
 
 
 def _all(client: ApiClient) -> list[dict[str, Any]]:

@@ -105,3 +105,5 @@ class StorageSource(CamelAnswer):
     type: SourceKind
     default_directory: str | None = None
     read_only: bool = False
+    cloud_connection: None = None
+    """There are none here."""

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from landloom.server.kit.camel import CamelAnswer, CamelModel
-from landloom.server.kit.clock import WireTime
 from landloom.server.kit.text import PlainText
+from landloom.server.storage.schemas import StorageSource
 
 _LETTER: Final = re.compile("[A-Za-z]")
 _BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,63}")
@@ -166,21 +166,10 @@ class S3AccessApiResponse(CamelAnswer):
     access_type: Literal["free", "requester_pays", "private"]
 
 
-class StorageIntegration(CamelAnswer):
-    """An integration, without its keys; a `StorageSource` of the public API."""
+class StorageIntegration(StorageSource):
+    """An integration, without its keys."""
 
-    id: str
-    create_time: WireTime
-    update_time: WireTime
-    name: str
-    path: str
-    role_arn: str | None = None
-    region: str
-    stack_name: str | None = None
     type: Literal["INTEGRATION"] = "INTEGRATION"
-    default_directory: str | None = None
-    read_only: bool = False
-    cloud_connection: None = None
     endpoint_url: str
     addressing_style: Literal["path", "virtual"]
     profile: str
