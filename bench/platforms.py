@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import psutil
-from botocore.config import Config
 
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import s3_client
+from landloom.server.storage.places import StoreAccess
 from landloom.stack.connection import read_connection
 
 START_SECONDS = 120
@@ -47,16 +48,10 @@ class Bench:
         """Put a script into the user's folder; return its URI."""
         uri = self.connection["USER_S3_PATH"] + name
         bucket, _, key = uri.removeprefix("s3://").partition("/")
-        store = boto3.session.Session(
-            aws_access_key_id=self.connection["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.connection["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.connection["AWS_REGION"],
-        ).client(
-            "s3",
-            endpoint_url=self.connection["AWS_ENDPOINT_URL"],
-            config=Config(s3={"addressing_style": "path"}),
-        )
-        store.put_object(Bucket=bucket, Key=key, Body=text.encode())
+        known = self.connection
+        keys = Credentials(known["AWS_ACCESS_KEY_ID"], known["AWS_SECRET_ACCESS_KEY"])
+        store = StoreAccess(known["AWS_ENDPOINT_URL"], known["AWS_REGION"], keys)
+        s3_client(store).put_object(Bucket=bucket, Key=key, Body=text.encode())
         return uri
 
     def server(self) -> psutil.Process:

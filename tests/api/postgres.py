@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from landloom.stack.ports import pick
 
 START_SECONDS = 60
 SERVER_USER = "postgres"
@@ -59,7 +60,8 @@ def postgres_binaries() -> Path | None:
 def postgres(binaries: Path) -> Iterator[PostgresServer]:
     """Run a server till the end of the block."""
     with tempfile.TemporaryDirectory(prefix="landloom-postgres-") as place:
-        data, log, port = Path(place) / "data", Path(place) / "log", _free_port()
+        data, log = Path(place) / "data", Path(place) / "log"
+        (port,) = pick(1, with_grpc=False)
         own = _as_server_user(Path(place))
         encoding = ["--no-sync", "-E", "UTF8", "--locale=C"]
         _run([*own, binaries / "initdb", "-D", data, "-U", "landloom", "-A", "trust", *encoding])
@@ -90,10 +92,3 @@ def _run(command: list[str | Path]) -> None:
         )
         output.seek(0)
         assert done.returncode == 0, output.read()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 
 from tests.clients.environments import client_python
 from tests.e2e.conftest import Platform, landloom, plain_environment, start_platform
@@ -47,19 +45,7 @@ class Secured:
 
     def upload(self, name: str, script: str) -> str:
         """Put a script into the managed storage; return its URI."""
-        known = self.platform.connection
-        bucket, _, prefix = known["USER_S3_PATH"].removeprefix("s3://").partition("/")
-        store = boto3.session.Session(
-            aws_access_key_id=known["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
-            region_name=known["AWS_REGION"],
-        ).client(
-            "s3",
-            endpoint_url=known["AWS_ENDPOINT_URL"],
-            config=Config(s3={"addressing_style": "path"}),
-        )
-        store.put_object(Bucket=bucket, Key=prefix + name, Body=script.encode())
-        return known["USER_S3_PATH"] + name
+        return self.platform.upload(name, script)
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return a run as the API shows it to anybody."""

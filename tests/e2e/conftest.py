@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from landloom.server.storage.admin import Credentials
+from landloom.server.storage.clients import s3_client
+from landloom.server.storage.places import StoreAccess
 from landloom.stack.connection import read_connection
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,17 @@ class Platform:
     def env(self) -> dict[str, str]:
         """A user's environment with connection.env sourced."""
         return plain_environment() | self.connection
+
+    def upload(self, name: str, text: str) -> str:
+        """Put a script into the managed storage; return its URI."""
+        known = self.connection
+        uri = known["USER_S3_PATH"] + name
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        keys = Credentials(known["AWS_ACCESS_KEY_ID"], known["AWS_SECRET_ACCESS_KEY"])
+        store = StoreAccess(known["AWS_ENDPOINT_URL"], known["AWS_REGION"], keys)
+        # The store may have been killed, and still be on its way up.
+        s3_client(store, attempts=12).put_object(Bucket=bucket, Key=key, Body=text.encode())
+        return uri
 
     def landloom(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a `landloom` command as a user of this platform."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.api.platform import eventually
+from landloom.stack.ports import pick
+from tests.api.platform import eventually, log_lines
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -32,7 +32,7 @@ class Server:
         self, data_dir: Path, port: int = 0, env: dict[str, str] | None = None, **settings: Any
     ) -> None:
         self.data_dir = data_dir
-        self._port = port or free_port()
+        self._port = port or pick(1, with_grpc=False)[0]
         self.url = f"http://127.0.0.1:{self._port}"
         self.log = data_dir / f"server-{settings.get('instance', 'main')}.log"
         self._settings = json.dumps(settings)
@@ -87,13 +87,7 @@ class Server:
         )
 
     def lines(self, run_id: str) -> list[str]:
-        cursor, lines = 0, []
-        while True:
-            page = self.ask("GET", f"/runs/{run_id}/logs?cursor={cursor}&size=1000")
-            lines += [item["raw"] for item in page["items"]]
-            if page["next_page"] is None:
-                return lines
-            cursor = page["next_page"]
+        return log_lines(lambda query: self.ask("GET", f"/runs/{run_id}/logs?{query}"))
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -102,10 +96,3 @@ class Server:
             return httpx.get(f"{self.url}/health", timeout=2).status_code == 200
         except httpx.HTTPError:
             return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

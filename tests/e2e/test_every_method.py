@@ -10,17 +10,16 @@ import shapely
 import xarray as xr
 from obstore.store import from_url
 
-from landloom.wire.enums import ResamplingMethod
 from rasterflow_remote import RasterflowClient
+from tests.e2e import rasters
 from tests.e2e.conftest import SAMPLES
+from tests.e2e.rasters import NAIP
 from tests.engine.geometry_models import blob_finder
 from tests.engine.tables import write_tile_index
 
 pytestmark = pytest.mark.e2e
 
 INN = str(SAMPLES / "aoi" / "inn_valley.geojson")
-NAIP = SAMPLES / "imagery" / "naip" / "california-native" / "2020-04-15" / "image.tif"
-NAIP_AOI = str(SAMPLES / "aoi" / "california_native.geojson")
 WINDOW = {"start": "2021-01-01", "end": "2022-01-01", "target_crs": 3857}
 
 
@@ -57,18 +56,8 @@ def uploaded(environment, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_mosaic(client, uploaded):
-    return client.build_gti_mosaics(
-        uploaded,
-        NAIP_AOI,
-        ["r", "g", "b", "ir"],
-        location_field="url",
-        time_column="year",
-        xy_chunksize=128,
-        query="year == 2020",
-        resampling=ResamplingMethod.NEAREST,
-        nodata=0.0,
-    )
+def own_mosaic(environment, uploaded):
+    return rasters.own_mosaic(uploaded)
 
 
 def opened(uri):

@@ -3,17 +3,12 @@
 import httpx
 import pytest
 
-from landloom.wire.enums import ResamplingMethod
-from rasterflow_remote import RasterflowClient
 from tests.api.partner import BUCKET, OPEN, Partner
 from tests.api.seaweed import real_store
-from tests.e2e.conftest import SAMPLES
+from tests.e2e.rasters import NAIP, own_mosaic
 from tests.engine.tables import write_tile_index
 
 pytestmark = pytest.mark.e2e
-
-NAIP = SAMPLES / "imagery" / "naip" / "california-native" / "2020-04-15" / "image.tif"
-NAIP_AOI = str(SAMPLES / "aoi" / "california_native.geojson")
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +43,8 @@ def test_rasters_of_a_public_bucket_become_a_mosaic_at_a_partner(
         assert answer.status_code == 201, answer.text
     for name, value in connection.items():
         monkeypatch.setenv(name, value)
-    mosaic = RasterflowClient().build_gti_mosaics(
-        f"s3://{OPEN}/index.parquet",
-        NAIP_AOI,
-        ["r", "g", "b", "ir"],
-        location_field="url",
-        time_column="year",
-        xy_chunksize=128,
-        query="year == 2020",
-        resampling=ResamplingMethod.NEAREST,
-        nodata=0.0,
-        bucket=f"s3://{BUCKET}/made/mosaics",
-    )
+    made_at = f"s3://{BUCKET}/made/mosaics"
+    mosaic = own_mosaic(f"s3://{OPEN}/index.parquet", bucket=made_at)
     assert str(mosaic).startswith(f"s3://{BUCKET}/made/mosaics/")
     made = partner.names()
     assert any(key.endswith("zarr.json") for key in made)

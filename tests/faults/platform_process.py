@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-from botocore.config import Config
 
 from landloom.stack.processes import ProcessRecord
 from tests.e2e.conftest import Platform
@@ -28,21 +26,7 @@ class StoredServer:
         return answer.json()
 
     def upload(self, text: str, name: str) -> str:
-        bucket, _, prefix = self._known["USER_S3_PATH"].removeprefix("s3://").partition("/")
-        store = boto3.session.Session(
-            aws_access_key_id=self._known["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self._known["AWS_SECRET_ACCESS_KEY"],
-            region_name=self._known["AWS_REGION"],
-        ).client(
-            "s3",
-            endpoint_url=self._known["AWS_ENDPOINT_URL"],
-            # The store of the round before may still be on its way up.
-            config=Config(
-                s3={"addressing_style": "path"}, retries={"max_attempts": 12, "mode": "standard"}
-            ),
-        )
-        store.put_object(Bucket=bucket, Key=prefix + name, Body=text.encode())
-        return f"s3://{bucket}/{prefix}{name}"
+        return self._platform.upload(name, text)
 
     def kill_store(self) -> None:
         record = ProcessRecord.read(Path(self._platform.folder) / "store.pid")

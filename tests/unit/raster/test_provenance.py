@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,15 @@ def again(
     return rerun(uri, target, settings=settings, show=told.append).uri, told
 
 
+@contextmanager
+def altered(store: Path) -> Iterator[dict[str, Any]]:
+    """Yield what an output says of how it was made, for others to find as it is left."""
+    file = store / "_landloom" / "provenance.json"
+    record = json.loads(file.read_text())
+    yield record
+    file.write_text(json.dumps(record))
+
+
 def validate(document: dict[str, Any]) -> None:
     """Hold an item against the schemas of STAC core that pystac brings along."""
     schemas = get_local_schema_cache()
@@ -120,8 +131,8 @@ class TestRecord:
     def test_an_engine_refuses_a_record_of_a_later_format(self, made, tmp_path: Path) -> None:
         _, uris = made
         copy = Path(shutil.copytree(uris["mosaic"], tmp_path / "m.zarr"))
-        file = copy / "_landloom" / "provenance.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+        with altered(copy) as record:
+            record["format"] = 99
         with pytest.raises(StoreProblem, match="format 99"):
             read_provenance(str(copy))
 
@@ -248,10 +259,8 @@ class TestRerun:
     def test_other_versions_are_a_warning_with_both(self, made, tmp_path: Path) -> None:
         settings, uris = made
         copy = Path(shutil.copytree(uris["mosaic"], tmp_path / "m.zarr"))
-        file = copy / "_landloom" / "provenance.json"
-        record = json.loads(file.read_text())
-        record["versions"]["numba"] = "0.1"
-        file.write_text(json.dumps(record))
+        with altered(copy) as record:
+            record["versions"]["numba"] = "0.1"
         _, told = again(settings, str(copy))
         (warning,) = [event.message for event in told if event.level == "warning"]
         assert "numba was 0.1 and is " in warning
@@ -259,10 +268,8 @@ class TestRerun:
     def test_another_model_behind_the_same_name_is_refused(self, made, tmp_path: Path) -> None:
         settings, uris = made
         copy = Path(shutil.copytree(uris["prediction"], tmp_path / "p.zarr"))
-        file = copy / "_landloom" / "provenance.json"
-        record = json.loads(file.read_text())
-        record["origin"]["model"]["sha256"] = "0" * 64
-        file.write_text(json.dumps(record))
+        with altered(copy) as record:
+            record["origin"]["model"]["sha256"] = "0" * 64
         with pytest.raises(ModelRejected, match="000000"):
             again(settings, str(copy))
 
@@ -374,10 +381,8 @@ class TestOwnRasters:
     def test_another_model_file_is_refused(self, own, tmp_path: Path) -> None:
         settings, uris = own
         copy = Path(shutil.copytree(uris["geometries"], tmp_path / "g.parquet"))
-        file = copy / "_landloom" / "provenance.json"
-        record = json.loads(file.read_text())
-        record["origin"]["model"]["sha256"] = "0" * 64
-        file.write_text(json.dumps(record))
+        with altered(copy) as record:
+            record["origin"]["model"]["sha256"] = "0" * 64
         with pytest.raises(ModelRejected, match="000000"):
             again(settings, str(copy))
 
