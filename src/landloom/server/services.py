@@ -73,59 +73,93 @@ def make_services(
     admission = Admission.of(
         settings, isolated=launchers.isolation is not None, scoped=object_store.can_scope
     )
-    database = Database(settings.database)
-    logs = FileLogStore()
-    keys = Keys(database)
-    door = S3Objects()
-    integrations = Integrations(settings, database)
-    sources = Sources(settings, database, object_store, integrations)
-    quota = Quota(settings, database)
+    shared = _Shared.of(settings, object_store, launchers)
+    database, sources, quota = shared.database, shared.sources, shared.quota
+    workflows, workflow_dispatcher = _workflows(shared)
+    runs, doubts, run_dispatcher = _runs(shared, workflows, objects or shared.door)
     address = PublicAddress(settings.s3_public_endpoint, settings.s3_public_names)
-    files = StoredFiles(sources, door, quota, address)
-    largest = launchers.largest
+    return Services(
+        settings=settings,
+        database=database,
+        keys=shared.keys,
+        accounts=Accounts(settings, database, shared.keys),
+        people=People(database, admission, object_store),
+        organizations=Organizations(database, admission, object_store),
+        runs=runs,
+        doubts=doubts,
+        workflows=workflows,
+        metrics=Metrics(settings, database, launchers.largest),
+        meters=Meters(),
+        usage=Usage(database),
+        sources=sources,
+        files=StoredFiles(sources, shared.door, quota, address),
+        quota=quota,
+        measuring=Measuring(settings, database, sources, shared.door),
+        expiry=Expiry(settings, database, object_store, Removal(shared.door)),
+        integrations=shared.integrations,
+        lending=Lending(settings, sources, object_store, quota),
+        dispatchers=(run_dispatcher, workflow_dispatcher),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What several parts are made of."""
+
+    settings: Settings
+    database: Database
+    launchers: Launchers
+    keys: Keys
+    door: S3Objects
+    integrations: Integrations
+    sources: Sources
+    quota: Quota
+
+    @classmethod
+    def of(
+        cls, settings: Settings, object_store: ObjectStoreAdmin, launchers: Launchers
+    ) -> _Shared:
+        database = Database(settings.database)
+        integrations = Integrations(settings, database)
+        return cls(
+            settings=settings,
+            database=database,
+            launchers=launchers,
+            keys=Keys(database),
+            door=S3Objects(),
+            integrations=integrations,
+            sources=Sources(settings, database, object_store, integrations),
+            quota=Quota(settings, database),
+        )
+
+
+def _workflows(shared: _Shared) -> tuple[Workflows, Dispatcher]:
+    settings, database, launchers = shared.settings, shared.database, shared.launchers
+    sources, quota = shared.sources, shared.quota
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
-    workflow_queue = WorkflowQueue(settings, database, launchers.workflows, sources, quota, slots)
-    workflow_dispatcher = Dispatcher(workflow_queue, lease_seconds=settings.lease_seconds)
-    workflows = Workflows(settings, database, workflow_dispatcher, sources, quota)
-    run_queue = RunQueue(
+    queue = WorkflowQueue(settings, database, launchers.workflows, sources, quota, slots)
+    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds)
+    return Workflows(settings, database, dispatcher, sources, quota), dispatcher
+
+
+def _runs(
+    shared: _Shared, workflows: Workflows, objects: ObjectReader
+) -> tuple[Runs, Doubts, Dispatcher]:
+    settings, database, launchers = shared.settings, shared.database, shared.launchers
+    logs, largest, sources = FileLogStore(), launchers.largest, shared.sources
+    cancel = workflows.cancel_of_run
+    queue = RunQueue(
         settings,
         database,
         launchers.runs,
         logs,
-        Preparation(settings, keys, largest, sources, quota, objects or door, launchers.isolation),
-        Capacity.for_runs(launchers.together),
-        workflows.cancel_of_run,
-    )
-    run_dispatcher = Dispatcher(run_queue, lease_seconds=settings.lease_seconds)
-    doubts = Doubts(database, settings.data_dir / "doubts", run_dispatcher.wake)
-    return Services(
-        settings=settings,
-        database=database,
-        keys=keys,
-        accounts=Accounts(settings, database, keys),
-        people=People(database, admission, object_store),
-        organizations=Organizations(database, admission, object_store),
-        runs=Runs(
-            settings,
-            database,
-            logs,
-            run_dispatcher,
-            workflows.cancel_of_run,
-            largest,
-            sources,
-            doubts,
+        Preparation(
+            settings, shared.keys, largest, sources, shared.quota, objects, launchers.isolation
         ),
-        doubts=doubts,
-        workflows=workflows,
-        metrics=Metrics(settings, database, largest),
-        meters=Meters(),
-        usage=Usage(database),
-        sources=sources,
-        files=files,
-        quota=quota,
-        measuring=Measuring(settings, database, sources, door),
-        expiry=Expiry(settings, database, object_store, Removal(door)),
-        integrations=integrations,
-        lending=Lending(settings, sources, object_store, quota),
-        dispatchers=(run_dispatcher, workflow_dispatcher),
+        Capacity.for_runs(launchers.together),
+        cancel,
     )
+    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds)
+    doubts = Doubts(database, settings.data_dir / "doubts", dispatcher.wake)
+    runs = Runs(settings, database, logs, dispatcher, cancel, largest, sources, doubts)
+    return runs, doubts, dispatcher
