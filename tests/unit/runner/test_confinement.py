@@ -109,6 +109,23 @@ class TestMemory:
         assert ended.reason == "memory"
         assert any(line.startswith("[landloom] out of memory") for line in said)
 
+    def test_a_group_that_was_handed_over_holds_it(self, run, group):
+        handed = group.folder / "handed"
+        # Version 2 passes a controller on only where it is told to.
+        if (group.folder / "cgroup.subtree_control").exists():
+            (group.folder / "cgroup.subtree_control").write_text("+memory")
+        handed.mkdir()
+        try:
+            if (handed / "cgroup.subtree_control").exists():
+                (handed / "cgroup.subtree_control").write_text("+memory")
+            where = "print(open('/proc/self/cgroup').read())\n"
+            ended, said = run(where + self.HUNGRY, memory_limit=32 * MIB, cgroup=str(handed))
+            assert ended.reason == "memory"
+            assert any(line.endswith("/handed/landloom-w1") for line in said)
+            assert list(handed.glob("landloom-*")) == []
+        finally:
+            handed.rmdir()
+
     def test_without_a_group_samples_end_it(self, run, tmp_path):
         ended, said = run(
             "import time\n"
