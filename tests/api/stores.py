@@ -34,7 +34,9 @@ class RealStore:
     takes_rights_back: bool = True
     """Whether keys that a user holds are refused once the user's rights are withdrawn."""
     has_files_beside_folders: bool = True
-    """Whether `p` and `p/q` may both be there."""
+    """Whether `p` and `p/q` may both be there, and are both listed."""
+    lists_uploads: bool = True
+    """Whether unfinished uploads are listed by a prefix, to keys to that prefix."""
     _door: S3Objects = field(default_factory=S3Objects, repr=False)
 
     @property

@@ -281,10 +281,11 @@ def test_temporary_outputs_go_and_nothing_else_does(stored: Platform, store: Rea
     gone = {key for key in keys if f"/{old.id}/" in key}
     assert left & set(keys) == set(keys) - gone
     assert beside in left
-    uploads = client.list_multipart_uploads(
-        Bucket="landloom", Prefix=f"{stored.storage.private_prefix}rasterflow/"
-    )
-    assert [each["Key"] for each in uploads["Uploads"]] == [going_on["Key"]]
+    if store.lists_uploads:
+        uploads = client.list_multipart_uploads(
+            Bucket="landloom", Prefix=f"{stored.storage.private_prefix}rasterflow/"
+        )
+        assert [each["Key"] for each in uploads["Uploads"]] == [going_on["Key"]]
     if store.can_scope:
         _reaches_nothing_else(store, lender.lent[0], beside)
     shown = stored.client.get(f"/rasterflow/runs/{old.id}").json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from landloom.errors import BadRequest, NotFound
+from landloom.errors import BadRequest, Forbidden, NotFound
 from landloom.server.storage.layout import SCHEME
 from landloom.server.storage.names import folders_above
 from landloom.server.storage.objects import S3Objects
@@ -45,9 +45,10 @@ class Removal:
     async def uploads(self, access: StoreAccess, bucket: str, prefix: str) -> None:
         """End the uploads in parts that nobody has completed; their parts are in no listing.
 
-        A store that knows no uploads in parts has none to end.
+        A store that knows no uploads in parts has none to end. One that cannot bound by a prefix
+        who lists them (MinIO, AWS) gives keys to one folder no right to, and they stay.
         """
-        with suppress(BadRequest):
+        with suppress(BadRequest, Forbidden):
             await self._objects.abort_uploads(access, bucket, prefix)
 
     async def _empty_folders(self, access: StoreAccess, bucket: str, prefix: str) -> set[str]:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from landloom.errors import Unavailable
 from landloom.server.storage.admin import Credentials
-from landloom.server.storage.clients import S3_ERRORS, sts_client
+from landloom.server.storage.clients import S3_ERRORS, code_of, sts_client
 from landloom.server.storage.places import StoreAccess
 from landloom.server.storage.scopes import Scope
 
 _SESSION_NAME: Final = "landloom"
+_BROKEN_POLICY: Final = frozenset({"InvalidParameterValue", "MalformedPolicyDocument"})
+"""Answers to a policy that a store does not understand; MinIO, to bounds on listing uploads."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,13 @@ class Role:
             InvalidInput: The scope cannot be told to the store.
             Unavailable: The store does not answer, or refuses.
         """
-        policy = scope.policy()
         try:
-            return self.assume(seconds=seconds, policy=policy)
+            try:
+                return self.assume(seconds=seconds, policy=scope.policy())
+            except ClientError as error:
+                if code_of(error) not in _BROKEN_POLICY or not scope.writable:
+                    raise
+                return self.assume(seconds=seconds, policy=scope.policy(uploads=False))
         except S3_ERRORS as error:
             raise Unavailable(
                 f"The object store does not lend keys: {error}.",

@@ -37,8 +37,12 @@ class Scope:
     """A key that ends with `/` is a folder; any other is an object, or a folder of that name."""
     writable: bool = False
 
-    def policy(self) -> str:
+    def policy(self, *, uploads: bool = True) -> str:
         """Return the session policy as JSON.
+
+        Args:
+            uploads: Whether the keys, if they write, may list unfinished uploads below the prefixes
+                too. Not every store knows how to bound that by a prefix.
 
         Raises:
             InvalidInput: A key has characters that policies read as patterns, or is too long.
@@ -50,7 +54,7 @@ class Scope:
                     suggestion="Name a folder or an object without *, ?, $ or .. in its key.",
                     field="path",
                 )
-        document = {"Version": "2012-10-17", "Statement": [self._objects(), *self._bucket()]}
+        document = {"Version": "2012-10-17", "Statement": [self._objects(), *self._bucket(uploads)]}
         text = json.dumps(document, separators=(",", ":"))
         if len(text) > LONGEST_POLICY:
             raise InvalidInput(
@@ -69,16 +73,16 @@ class Scope:
             "Resource": [f"arn:aws:s3:::{self.bucket}/{key}" for key in (*named, *below)],
         }
 
-    def _bucket(self) -> list[dict[str, Any]]:
+    def _bucket(self, uploads: bool) -> list[dict[str, Any]]:  # noqa: FBT001 - of `policy`
         resource = f"arn:aws:s3:::{self.bucket}"
         folders = [each.rstrip("/") for each in self.keys]
         # Tools also list a folder by its name without the slash.
         prefixes = [pattern for each in folders for pattern in (each, f"{each}/*")]
-        uploads = ["s3:ListBucketMultipartUploads"] if self.writable else []
+        listing = ["s3:ListBucketMultipartUploads"] if self.writable and uploads else []
         return [
             {
                 "Effect": "Allow",
-                "Action": ["s3:ListBucket", *uploads],
+                "Action": ["s3:ListBucket", *listing],
                 "Resource": resource,
                 "Condition": {"StringLike": {"s3:prefix": prefixes}},
             },
