@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
+from landloom.runner import folder
 from landloom.runner.folder import ExitRecord
 
 
@@ -34,6 +35,23 @@ class Workload:
     """What it needs to read outside of its folder."""
     documents: Path | None = None
     """Folder whose files it is to see in /opt/wherobots; None where there are none."""
+
+    def spec(self, *, grace_seconds: float) -> folder.Spec:
+        """Return what a runner is told of it, wherever that is; launchers add what is their own.
+
+        Args:
+            grace_seconds: Between asking the process tree to end and ending it.
+        """
+        documents = str(self.documents) if self.documents is not None else None
+        named = {folder.DOCUMENTS: documents} if documents is not None else {}
+        return folder.Spec(
+            argv=self.argv,
+            env={**self.env, folder.MARKER: self.id, **named},
+            timeout_seconds=self.timeout_seconds,
+            grace_seconds=grace_seconds,
+            memory_limit=self.memory_limit,
+            documents=documents,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,26 +121,17 @@ class LocalLauncher:
         return self._nursery.start(directory)
 
     def _spec(self, workload: Workload) -> folder.Spec:
-        environment = {**workload.env, folder.MARKER: workload.id}
+        spec = workload.spec(grace_seconds=self._grace_seconds)
+        environment = spec.env
         cores: tuple[int, ...] = ()
         if workload.confined:
             holder = workload.directory.name
             cores = self._cores.take(holder, workload.cpus)
             if self._gpus:
                 chosen = self._gpus.take(holder, workload.gpus)
-                environment[VISIBLE] = ",".join(map(str, chosen))
-        if workload.documents is not None:
-            environment[folder.DOCUMENTS] = str(workload.documents)
-        return folder.Spec(
-            argv=workload.argv,
-            env=environment,
-            timeout_seconds=workload.timeout_seconds,
-            grace_seconds=self._grace_seconds,
-            memory_limit=workload.memory_limit,
-            cores=cores,
-            documents=str(workload.documents) if workload.documents is not None else None,
-            cgroup=self._cgroup,
-            niceness=self._niceness,
+                environment = {**environment, VISIBLE: ",".join(map(str, chosen))}
+        return replace(
+            spec, env=environment, cores=cores, cgroup=self._cgroup, niceness=self._niceness
         )
 
     def _remember(self, directory: Path) -> None:

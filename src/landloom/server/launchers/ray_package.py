@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,19 +41,8 @@ def pack(workload: Workload, place: Path, *, home: Path, python: str, grace_seco
         python=python,
         carried=tuple(map(str, carried)),
     )
-    environment = {**workload.env, folder.MARKER: workload.id}
-    if workload.documents is not None:
-        environment[folder.DOCUMENTS] = str(workload.documents)
-    spec = folder.Spec(
-        argv=workload.argv,
-        env=environment,
-        timeout_seconds=workload.timeout_seconds,
-        grace_seconds=grace_seconds,
-        memory_limit=workload.memory_limit,
-        documents=str(workload.documents) if workload.documents is not None else None,
-        # Ray stops a job by a signal to each of its processes.
-        signalled_along=True,
-    )
+    # Ray stops a job by a signal to each of its processes.
+    spec = replace(workload.spec(grace_seconds=grace_seconds), signalled_along=True)
     descriptor = os.open(place / ARCHIVE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
         _add(archive, MANIFEST, asdict(manifest))
