@@ -13,8 +13,9 @@ import asyncio
 import hashlib
 import importlib.metadata
 import re
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za
 _VERSION: Final = re.compile(r"[A-Za-z0-9.*+!~<>=, _-]+")
 _OPERATORS: Final = "=<>!~"
 _DEFAULT_SECONDS: Final = 600.0
+_NO_BUILD: Final = "--no-build"
+
+type Execute = Callable[
+    [Sequence[str], Mapping[str, str], Sequence[Path]], Awaitable[tuple[int, list[str]]]
+]
+"""Runs (command, further variables, what it reads beside); returns (status, lines)."""
 _COMPANIONS: Final = (
     *("geopandas", "matplotlib", "numpy", "pandas", "pyarrow", "pyproj", "rasterio", "requests"),
     *("rioxarray", "s3fs", "shapely", "wkls", "xarray", "zarr"),
@@ -115,6 +122,7 @@ async def prepare_packages(
     python: Path,
     cache_dir: Path,
     timeout_seconds: float = _DEFAULT_SECONDS,
+    apart: Execute | None = None,
 ) -> Packages:
     """Resolve, install and check; the same requirements over the same base are done once.
 
@@ -124,6 +132,9 @@ async def prepare_packages(
         python: Interpreter of the base environment.
         cache_dir: Kept in `cache_dir/overlays/<digest>` and `cache_dir/environments/<digest>`.
         timeout_seconds: For all of it together.
+        apart: Runs the packages' own code with no more rights than the run will have. Then nothing
+            is built from source, which would be to run such code as the server. None runs all as
+            the server's user.
 
     Raises:
         DependencyProblem: Not to be had, or not importable.
@@ -132,7 +143,7 @@ async def prepare_packages(
         return Packages()
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _prepare(sorted(requirements), python, cache_dir)
+            return await _Making(python, cache_dir, apart).prepare(sorted(requirements))
     except TimeoutError as problem:
         raise DependencyProblem(
             f"Installing {_listed(requirements)} took longer than {timeout_seconds:g} seconds.",
@@ -140,28 +151,165 @@ async def prepare_packages(
         ) from problem
 
 
-async def _prepare(requirements: list[str], python: Path, cache_dir: Path) -> Packages:
-    base = await freeze(python)
-    identity = "\n".join([str(python), *requirements, "", *base, "", _day(requirements)])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    folder = cache_dir / "overlays" / name
-    if folder.exists():
-        return Packages(folder if any(folder.iterdir()) else None)
-    own = cache_dir / "environments" / name
-    if (own / "bin" / "python").exists():
-        return Packages(python=own / "bin" / "python")
-    await asyncio.to_thread(folder.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
-        work = Path(temporary)
-        pins, reason = await _resolve(requirements, base, python, work)
-        if pins is None:
-            return await _prepare_own(requirements, base, python, own, reason)
-        lines = await _install(pins, python, work)
-        await _check_imports(requirements, python, work / "site")
-        # Either this rename publishes it, or somebody else's did with the same content.
-        with suppress(OSError):
-            (work / "site").rename(folder)
-    return Packages(folder if pins else None, lines=lines)
+class _Making:
+    """Makes the packages of runs over one base environment."""
+
+    def __init__(self, base: Path, cache_dir: Path, apart: Execute | None) -> None:
+        self._base = base
+        self._cache_dir = cache_dir
+        self._apart = apart
+        self._options = () if apart is None else (_NO_BUILD,)
+
+    async def prepare(self, requirements: list[str]) -> Packages:
+        """Return what is kept for these requirements, or make it."""
+        base = await freeze(self._base)
+        identity = "\n".join([str(self._base), *requirements, "", *base, "", _day(requirements)])
+        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        folder = self._cache_dir / "overlays" / name
+        if folder.exists():
+            return Packages(folder if any(folder.iterdir()) else None)
+        own = self._cache_dir / "environments" / name
+        if (own / "bin" / "python").exists():
+            return Packages(python=own / "bin" / "python")
+        await asyncio.to_thread(folder.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
+            work = Path(temporary)
+            pins, reason = await self._resolve(requirements, base, work)
+            if pins is None:
+                return await self._prepare_own(requirements, base, own, reason)
+            lines = await self._install(pins, work)
+            await self._check_imports(requirements, self._base, work / "site")
+            # Either this rename publishes it, or somebody else's did with the same content.
+            with suppress(OSError):
+                (work / "site").rename(folder)
+        return Packages(folder if pins else None, lines=lines)
+
+    async def _resolve(
+        self, requirements: list[str], base: list[str], work: Path
+    ) -> tuple[list[str] | None, str]:
+        """Return the pins that the base lacks, or (None, why) where the base cannot bear them."""
+        constraints = work / "base.txt"
+        constraints.write_text("\n".join(base) + "\n")
+        status, output = await self._compile(requirements, work, "--constraint", str(constraints))
+        if not status:
+            present = {normal(pin) for pin in base}
+            return [pin for pin in output if normal(pin) not in present], ""
+        free_status, free_output = await self._compile(requirements, work)
+        if free_status or not is_unsolvable(output):
+            raise _not_installable(requirements, free_output if free_status else output)
+        return None, sentence(output)
+
+    async def _compile(
+        self, requirements: Sequence[str], work: Path, *options: str
+    ) -> tuple[int, list[str]]:
+        """Resolve; return (status, pins), or (status, what the installer said)."""
+        wanted = work / "requirements.txt"
+        wanted.write_text("\n".join(requirements) + "\n")
+        status, output = await install(
+            *("pip", "compile", "--python", str(self._base), "--no-header", "--no-annotate"),
+            *("--quiet", *self._options, *options, str(wanted)),
+        )
+        if status:
+            return status, output
+        return 0, [line for line in output if "==" in line or " @ " in line or _is_wheel(line)]
+
+    async def _install(self, pins: list[str], work: Path) -> tuple[str, ...]:
+        site = work / "site"
+        site.mkdir()
+        site.chmod(0o755)
+        return await self._add(pins, self._base, work, "--target", str(site)) if pins else ()
+
+    async def _add(
+        self, pins: Sequence[str], python: Path, work: Path, *options: str
+    ) -> tuple[str, ...]:
+        """Install exactly these pins."""
+        locked = work / "locked.txt"
+        locked.write_text("\n".join(pins) + "\n")
+        # Copies, not hard links: a job that writes to its packages must not reach the shared cache.
+        status, output = await install(
+            *("pip", "install", "--no-deps", "--link-mode", "copy", "--python", str(python)),
+            *(*self._options, *options, "--requirement", str(locked)),
+        )
+        if status:
+            raise _not_installable(pins, output)
+        return tuple(output)
+
+    async def _prepare_own(
+        self, requirements: list[str], base: list[str], folder: Path, reason: str
+    ) -> Packages:
+        """Make an environment of the run's own: the base's versions cannot be kept."""
+        has = {distribution(pin) for pin in base}
+        client = [each for each in _client_requirements() if distribution(each) in has]
+        scripts = [name for name in _COMPANIONS if name in has]
+        said = [f"[landloom] does not fit the job environment: {reason}"]
+
+        async def fill(interpreter: Path) -> list[str]:
+            for beside in ([*client, *scripts], client, []):
+                lines = await self._install_together(requirements, beside, interpreter)
+                if lines is not None:
+                    left = [each for each in [*client, *scripts] if each not in beside]
+                    without = [f"[landloom] without {_listed(left)}"] if left else []
+                    return [*lines, *without]
+            raise DependencyProblem(
+                f"{_listed(requirements)} conflicts with the base environment: {reason}",
+                suggestion="Leave the version open, or ask for one that fits the installed"
+                " packages.",
+                lines=said,
+            )
+
+        interpreter, lines = await make_environment(folder, self._base, fill)
+        return Packages(
+            python=interpreter, lines=(*said, "[landloom] an environment of its own:", *lines)
+        )
+
+    async def _install_together(
+        self, requirements: list[str], beside: Sequence[str], python: Path
+    ) -> tuple[str, ...] | None:
+        """Install what was asked for with others beside it; None where they do not go together."""
+        work = python.parents[1]
+        constraints = work / "constraints.txt"
+        for old in ((), _OLD_NUMPY):
+            constraints.write_text("".join(f"{each}\n" for each in old))
+            status, pins = await self._compile(
+                [*requirements, *beside], work, "--constraint", str(constraints)
+            )
+            if status and not is_unsolvable(pins):
+                raise _not_installable(requirements, pins)
+            if status:
+                return None
+            if old:
+                # The installer runs this interpreter, and must meet none of the first packages.
+                await asyncio.to_thread(_empty, work)
+            lines = await self._add(pins, python, work)
+            try:
+                await self._check_imports([*requirements, *beside], python)
+            except DependencyProblem as problem:
+                if not old and _NUMPY_MISMATCH.search(" ".join(problem.lines)):
+                    continue
+                # What stands beside it fails only those scripts that import it.
+                await self._check_imports(requirements, python)
+            return lines
+        return None
+
+    async def _check_imports(
+        self, requirements: Sequence[str], python: Path, site: Path | None = None
+    ) -> None:
+        """Import every package that was asked for: better a failure now than in the script."""
+        names = [distribution(requirement) for requirement in requirements]
+        over = {"PYTHONPATH": str(site)} if site else {}
+        command = [str(python), "-P", "-c", _IMPORT_CHECK, str(site or ""), *names]
+        if self._apart is None:
+            status, output = await run(command, over)
+        else:
+            reads = [self._base.parents[1], site or python.parents[1]]
+            status, output = await self._apart(command, over, reads)
+        if status:
+            said = output[-1] if output else ""
+            raise DependencyProblem(
+                f"A dependency was installed but cannot be imported: {said}",
+                suggestion="It may need another version of a package of the base environment.",
+                lines=output,
+            )
 
 
 def _day(requirements: Sequence[str]) -> str:
@@ -170,134 +318,21 @@ def _day(requirements: Sequence[str]) -> str:
     return "" if exact else datetime.now(UTC).date().isoformat()
 
 
-async def _resolve(
-    requirements: list[str], base: list[str], python: Path, work: Path
-) -> tuple[list[str] | None, str]:
-    """Return the pins that the base lacks, or (None, why) where the base cannot bear them."""
-    constraints = work / "base.txt"
-    constraints.write_text("\n".join(base) + "\n")
-    status, output = await _compile(requirements, python, work, "--constraint", str(constraints))
-    if not status:
-        present = {normal(pin) for pin in base}
-        return [pin for pin in output if normal(pin) not in present], ""
-    free_status, free_output = await _compile(requirements, python, work)
-    if free_status or not is_unsolvable(output):
-        raise _not_installable(requirements, free_output if free_status else output)
-    return None, sentence(output)
+def _empty(environment: Path) -> None:
+    """Remove every package of an environment."""
+    for site in environment.glob("lib/python*/site-packages"):
+        shutil.rmtree(site)
+        site.mkdir()
 
 
-async def _compile(
-    requirements: Sequence[str], python: Path, work: Path, *options: str
-) -> tuple[int, list[str]]:
-    """Resolve; return (status, pins), or (status, what the installer said)."""
-    wanted = work / "requirements.txt"
-    wanted.write_text("\n".join(requirements) + "\n")
-    status, output = await install(
-        *("pip", "compile", "--python", str(python), "--no-header", "--no-annotate", "--quiet"),
-        *(*options, str(wanted)),
-    )
-    if status:
-        return status, output
-    return 0, [line for line in output if "==" in line or " @ " in line or line.endswith(".whl")]
-
-
-async def _install(pins: list[str], python: Path, work: Path) -> tuple[str, ...]:
-    site = work / "site"
-    site.mkdir()
-    site.chmod(0o755)
-    return await _add(pins, python, work, "--target", str(site)) if pins else ()
-
-
-async def _add(pins: Sequence[str], python: Path, work: Path, *options: str) -> tuple[str, ...]:
-    """Install exactly these pins."""
-    locked = work / "locked.txt"
-    locked.write_text("\n".join(pins) + "\n")
-    # Copies, not hard links: a job that writes to its packages must not reach the shared cache.
-    status, output = await install(
-        *("pip", "install", "--no-deps", "--link-mode", "copy", "--python", str(python)),
-        *(*options, "--requirement", str(locked)),
-    )
-    if status:
-        raise _not_installable(pins, output)
-    return tuple(output)
-
-
-async def _prepare_own(
-    requirements: list[str], base: list[str], python: Path, folder: Path, reason: str
-) -> Packages:
-    """Make an environment of the run's own: the base's versions cannot be kept."""
-    has = {distribution(pin) for pin in base}
-    client = [each for each in _client_requirements() if distribution(each) in has]
-    scripts = [name for name in _COMPANIONS if name in has]
-    said = [f"[landloom] does not fit the job environment: {reason}"]
-
-    async def fill(interpreter: Path) -> list[str]:
-        for beside in ([*client, *scripts], client, []):
-            lines = await _install_together(requirements, beside, interpreter)
-            if lines is not None:
-                left = [each for each in [*client, *scripts] if each not in beside]
-                without = [f"[landloom] without {_listed(left)}"] if left else []
-                return [*lines, *without]
-        raise DependencyProblem(
-            f"{_listed(requirements)} conflicts with the base environment: {reason}",
-            suggestion="Leave the version open, or ask for one that fits the installed packages.",
-            lines=said,
-        )
-
-    interpreter, lines = await make_environment(folder, python, fill)
-    return Packages(
-        python=interpreter, lines=(*said, "[landloom] an environment of its own:", *lines)
-    )
-
-
-async def _install_together(
-    requirements: list[str], beside: Sequence[str], python: Path
-) -> tuple[str, ...] | None:
-    """Install what was asked for with others beside it; None where they do not go together."""
-    work = python.parents[1]
-    constraints = work / "constraints.txt"
-    for old in ((), _OLD_NUMPY):
-        constraints.write_text("".join(f"{each}\n" for each in old))
-        status, pins = await _compile(
-            [*requirements, *beside], python, work, "--constraint", str(constraints)
-        )
-        if status and not is_unsolvable(pins):
-            raise _not_installable(requirements, pins)
-        if status:
-            return None
-        lines = await _add(pins, python, work)
-        try:
-            await _check_imports([*requirements, *beside], python)
-        except DependencyProblem as problem:
-            if not old and _NUMPY_MISMATCH.search(" ".join(problem.lines)):
-                continue
-            # What stands beside it fails only those scripts that import it.
-            await _check_imports(requirements, python)
-        return lines
-    return None
+def _is_wheel(line: str) -> bool:
+    return line.endswith(".whl")
 
 
 def _client_requirements() -> list[str]:
     """List what the platform's own client needs, without extras."""
     needed = importlib.metadata.requires("landloom") or []
     return [each for each in needed if "extra ==" not in each]
-
-
-async def _check_imports(
-    requirements: Sequence[str], python: Path, site: Path | None = None
-) -> None:
-    """Import every package that was asked for: better a failure now than in the script."""
-    names = [distribution(requirement) for requirement in requirements]
-    over = {"PYTHONPATH": str(site)} if site else {}
-    status, output = await run(
-        [str(python), "-P", "-c", _IMPORT_CHECK, str(site or ""), *names], over
-    )
-    if status:
-        raise DependencyProblem(
-            f"A dependency was installed but cannot be imported: {output[-1] if output else ''}",
-            suggestion="It may need another version of a package of the base environment.",
-            lines=output,
-        )
 
 
 def _requirement(name: str, version: Any) -> str:

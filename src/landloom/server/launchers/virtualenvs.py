@@ -41,8 +41,10 @@ async def make_environment(
             raise DependencyProblem(
                 f"An environment for the run cannot be made: {sentence(output)}", lines=output
             )
+        # Asked while nothing of a user's could run with it.
+        site = await _site_packages(place / "bin" / "python")
         lines = await fill(place / "bin" / "python")
-        await asyncio.to_thread(_link_platform, await _site_packages(place / "bin" / "python"))
+        await asyncio.to_thread(_link_platform, site)
         # Either this rename publishes it, or somebody else's did with the same content.
         with suppress(OSError):
             place.rename(folder)

@@ -23,6 +23,7 @@ from landloom.server.launchers.environments import (
 from landloom.server.launchers.isolation import Isolation
 from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.runtimes import Allotment, clamp, millicores
+from landloom.server.launchers.seated import Seated
 from landloom.server.runs.files import BroughtFiles, Copy, Files
 from landloom.server.runs.schemas import (
     FileDependency,
@@ -205,9 +206,16 @@ class Preparation:
             [*requirements_of(asked), *map(str, files.wheels)],
             python=base,
             cache_dir=settings.cache_dir,
+            apart=self._apart(run),
         )
         overlays = [packages.folder] if packages.folder else []
         return packages.python or base, overlays, (*made, *packages.lines)
+
+    def _apart(self, run: RunWork) -> Seated | None:
+        """Return what runs code that the run brings as its owner; None where users are trusted."""
+        if self._isolation is None:
+            return None
+        return Seated(self._isolation, run.user_id, self._settings.workloads_dir)
 
     async def _make_key(self, run: RunWork) -> str:
         key = await self._keys.create(

@@ -1,9 +1,11 @@
 """Overlays from wheels made here: uv itself, the real base environment, and no network."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 
 from landloom.server.launchers.dependencies import prepare_packages, requirements_of
 from landloom.server.launchers.installer import DependencyProblem, distribution, sentence
+from landloom.server.launchers.isolation import find_isolation
+from landloom.server.launchers.seated import Seated
+from landloom.server.settings import Settings
 
 PYTHON = Path(sys.executable)
 
@@ -257,6 +262,88 @@ class TestProblems:
         with pytest.raises(DependencyProblem, match="took longer than 3 seconds"):
             await prepare("landloom-demo", timeout_seconds=3)
         assert not psutil.pid_exists(int(marker.read_text()))
+
+
+UID = 50_001
+NOSY = """
+import os
+assert os.getuid() == {uid}, f"it runs as {{os.getuid()}}"
+try:
+    open({secret!r})
+except OSError:
+    pass
+else:
+    raise AssertionError("it reads what is the platform's")
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux becomes other users"
+)
+class TestApart:
+    @pytest.fixture
+    def data(self, tmp_path):
+        (tmp_path / "data").mkdir(mode=0o700)
+        (tmp_path / "data" / "secret").write_text("secret")
+        return tmp_path / "data"
+
+    @pytest.fixture
+    def prepare(self, data):
+        settings = Settings(_env_file=None, data_dir=data, job_uids=f"{UID - 1}-{UID}")
+        isolation = find_isolation(settings)
+        if isinstance(isolation, str):
+            pytest.skip(f"users cannot be kept apart here: {isolation}")
+
+        async def prepare(*requirements):
+            apart = Seated(isolation, "ann", settings.workloads_dir)
+            try:
+                return await prepare_packages(
+                    requirements, python=PYTHON, cache_dir=data / "cache", apart=apart
+                )
+            finally:
+                assert list(settings.workloads_dir.iterdir()) == []
+
+        return prepare
+
+    @pytest.fixture
+    def nosy(self, data):
+        """Code that fails where it is the server's, or can read what that may."""
+        return NOSY.format(uid=UID, secret=str(data / "secret"))
+
+    async def test_packages_are_imported_as_who_brought_them(self, prepare, wheel, nosy):
+        wheel("landloom_demo", "1.0", nosy)
+        assert (await prepare("landloom-demo")).folder
+
+    async def test_those_of_an_environment_of_its_own_too(self, prepare, wheel, nosy):
+        wheel("psutil", "0.1", nosy)
+        packages = await prepare("psutil==0.1")
+        assert packages.python
+
+    async def test_what_cannot_be_imported_is_told(self, prepare, wheel):
+        wheel("landloom_demo", "1.0", "raise RuntimeError('built for another numpy')")
+        with pytest.raises(DependencyProblem, match="built for another numpy"):
+            await prepare("landloom-demo")
+
+    async def test_nothing_is_built(self, prepare, wheel, tmp_path):
+        marker = tmp_path / "built"
+        folder = wheel("landloom_other", "1.0").parent
+        files = {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: landloom_source\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "evil"\n'
+            'backend-path = ["."]\n',
+            "evil.py": f"open({str(marker)!r}, 'w').close()\nraise RuntimeError('it was built')\n",
+        }
+        with tarfile.open(folder / "landloom_source-1.0.tar.gz", "w:gz") as archive:
+            for name, text in files.items():
+                member = tarfile.TarInfo(f"landloom_source-1.0/{name}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        with pytest.raises(DependencyProblem, match="landloom-source"):
+            await prepare("landloom-source")
+        assert not marker.exists()
+        with pytest.raises(DependencyProblem, match="landloom-source"):
+            await prepare_packages(["landloom-source"], python=PYTHON, cache_dir=tmp_path / "cache")
+        assert marker.exists()
 
 
 def test_the_drawing_around_a_reason_is_taken_off():
