@@ -141,7 +141,7 @@ def prepare_imagecodecs(side: str) -> Run:
             size = block_px * block_px * layout.dtype.itemsize
             corners = range(0, pixels, block_px)
             for y, x in ((y, x) for y in corners for x in corners):
-                number = layout.number(0, y // block_px, x // block_px)
+                number = layout.blocks.number(0, y // block_px, x // block_px)
                 offset, count = int(layout.offsets[number]), int(layout.counts[number])
                 raw = imagecodecs.deflate_decode(read_bytes(offset, count), out=size)
                 block = np.frombuffer(raw, layout.dtype).reshape(block_px, block_px)

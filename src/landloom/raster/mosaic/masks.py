@@ -17,6 +17,7 @@ from landloom.raster.mosaic.tables import (
     GRID,
     PART_HEIGHT,
     PART_WIDTH,
+    Tables,
     aligned_row,
     locate,
     new_places,
@@ -24,13 +25,9 @@ from landloom.raster.mosaic.tables import (
 
 
 @kernel
-def mask_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and arrays, no objects
+def mask_window(
     pixels: NDArray[Any],
-    sources: NDArray[np.int64],
-    grids: NDArray[np.int64],
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    node_yx: tuple[int, int],
+    tables: Tables,
     window: tuple[int, int, int, int],
     keep: NDArray[np.uint8],
     kept: NDArray[np.bool_],
@@ -41,27 +38,26 @@ def mask_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and a
 
     Args:
         pixels: What `choose_classes` made of classes, one source after another.
-        sources: As in `composite_window`.
-        grids: As in `composite_window`.
-        columns: As in `composite_window`.
-        rows: As in `composite_window`.
-        node_yx: As in `composite_window`.
+        tables: Of all sources.
         window: As in `composite_window`.
-        keep: As in `composite.composite_window`; its bits are clear before.
+        keep: As in `composite_window`; its bits are clear before.
         kept: Set, by bit, where at least one pixel stays.
     """
     top, left, height, width = window
-    at = (node_yx[0] + top, node_yx[1] + left)
-    for grid in range(len(grids)):
+    at = (tables.node_yx[0] + top, tables.node_yx[1] + left)
+    for number in range(len(tables.grids)):
+        grid = tables.grids[number]
         for plane in range(len(keep)):
             target = keep[plane, top : top + height, left : left + width]
-            if grids[grid, ALIGNED]:
-                _mask_aligned(pixels, sources, grid, grids[grid], plane, (top, left), target, kept)
+            if grid[ALIGNED]:
+                _mask_aligned(
+                    pixels, tables.sources, number, grid, plane, (top, left), target, kept
+                )
                 continue
-            packed, bits = _packed(pixels, sources, grid, grids[grid], plane)
+            packed, bits = _packed(pixels, tables.sources, number, grid, plane)
             if bits:
                 seen = _mask_packed(
-                    packed, bits, grids[grid], columns[grid], rows[grid], at, target
+                    packed, bits, grid, tables.columns[number], tables.rows[number], at, target
                 )
                 for place in range(min(8, len(kept) - 8 * plane)):
                     kept[8 * plane + place] |= (seen >> place) & 1 != 0

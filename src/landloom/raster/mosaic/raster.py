@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from affine import Affine
 
 from landloom.raster.grid import Window
 from landloom.raster.mosaic.tiff import TiffLayout
+from landloom.raster.store import objects
 
 
 class RasterReadError(Exception):
@@ -30,6 +32,12 @@ class Raster:
     nodata: float | None
     layout: TiffLayout | None
     """None leaves reading to GDAL."""
+
+    @cached_property
+    def path(self) -> str | None:
+        """Its path, if it is on this machine's disk."""
+        path = objects.local_path(self.href)
+        return None if path is None else str(path)
 
     @property
     def extent(self) -> Window:

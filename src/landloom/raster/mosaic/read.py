@@ -138,7 +138,7 @@ class RasterReader:
                 return error
 
         # Local files are opened right here: the workers already keep every core busy.
-        if all(objects.local_path(href) is not None for href in hrefs):
+        if all(href in self._rasters or objects.local_path(href) is not None for href in hrefs):
             return [attempt(href) for href in hrefs]
         return list(self._pool.map(attempt, hrefs))
 
@@ -155,7 +155,7 @@ class RasterReader:
     def fetch(self, part: Part) -> Coming:
         """Ask for a part: the bytes of a remote one are fetched from now on."""
         layout = part.raster.layout
-        if layout is None or objects.local_path(part.raster.href) is not None:
+        if layout is None or part.raster.path is not None:
             return Coming(self, part, None)
         return Coming(self, part, self._pool.submit(self._fetch_part, part, layout))
 
@@ -174,12 +174,14 @@ class RasterReader:
             out[:] = self._gdal_pixels(part)
             return
         pieces = pieces_of(raster.layout, part)
-        with StoredBlocks(raster.href, raster.layout, self._scratch, fetched) as blocks:
+        with StoredBlocks(raster, raster.layout, self._scratch, fetched) as blocks:
             blocks.fetch([piece.number for piece in pieces if not self._known(raster, piece)])
             for piece in pieces:
                 if not piece.shared:
                     blocks.place(piece, part.band, out[piece.target])
-            self._fill_shared(part, [piece for piece in pieces if piece.shared], blocks, out)
+            shared = [piece for piece in pieces if piece.shared]
+            if shared:
+                self._fill_shared(part, shared, blocks, out)
 
     def forget(self) -> None:
         """Free the memory of all headers and pixels; the reader goes on working."""
@@ -217,7 +219,7 @@ class RasterReader:
             copy_part(block, sample, layout.interleaved, *piece.corner_yx, target)
 
     def _gdal_pixels(self, part: Part) -> NDArray[Any]:
-        if objects.local_path(part.raster.href) is not None:
+        if part.raster.path is not None:
             return gdal.read_part(part)
         # GDAL gets a remote file whole, so all of a band is decoded, once, and kept for a while.
         whole = Part(part.raster, part.raster.extent, part.band)

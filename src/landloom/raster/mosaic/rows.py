@@ -71,7 +71,8 @@ def take_row(
     missing: Any,
     keep: NDArray[np.uint8],
     bit: np.uint8,
-    worst: Any,
+    ends: NDArray[Any],
+    turn: int,
     known: NDArray[np.uint16],
     row: NDArray[Any],
 ) -> None:
@@ -84,16 +85,19 @@ def take_row(
         missing: Value of pixels without data, of the type of `part`.
         keep: Bits of the sources that may be looked at, (x).
         bit: This source's.
-        worst: What is stored where there is no value.
+        ends: What stands for no value, see `median.stand_in`.
+        turn: How many sources came before.
         known: Counts values, (x).
         row: Filled, (x).
     """
-    source = part[: len(row)]
+    source, least, most = part[: len(row)], ends[0], ends[1]
+    odd, one = np.uint16(turn & 1), np.uint16(1)
     for x in range(len(row)):
-        value, wanted = source[x], keep[x] & bit
+        value, wanted, count = source[x], keep[x] & bit, known[x]
         there = (wanted != 0) & (value != missing) & (value == value)  # noqa: PLR0124 - NaN
-        row[x] = value if there else worst
-        known[x] = np.uint16(known[x] + np.uint16(there))
+        none = most if np.uint16(count & one) == odd else least
+        row[x] = value if there else none
+        known[x] = np.uint16(count + np.uint16(there))
 
 
 @kernel
@@ -137,23 +141,32 @@ def finish_row(exact: NDArray[np.float32], values: NDArray[np.float64], row: NDA
 @kernel
 def settle_row(
     good: NDArray[np.uint8],
-    worst: Any,
+    ends: NDArray[Any],
+    turn: int,
     known: NDArray[np.uint16],
     row: NDArray[Any],
-    last: bool,  # noqa: FBT001 - as above
+) -> None:
+    """Count a source's values, and put one of `ends` where it has none; see `take_row`."""
+    least, most, odd, one = ends[0], ends[1], np.uint16(turn & 1), np.uint16(1)
+    for x in range(len(row)):
+        value, state, count = row[x], good[x], known[x]
+        none = most if np.uint16(count & one) == odd else least
+        row[x] = value if state != 0 else none
+        known[x] = np.uint16(count + state)
+
+
+@kernel
+def choose_row(
+    good: NDArray[np.uint8],
+    known: NDArray[np.uint16],
+    row: NDArray[Any],
     chosen: NDArray[Any],
 ) -> None:
-    """Count a source's values, and put what sorts last where it has none."""
-    if last:
-        for x in range(len(row)):
-            value, before, state, count = row[x], chosen[x], good[x], known[x]
-            chosen[x] = value if (state != 0) & (count == 0) else before
-            known[x] = np.uint16(count + state)
-        return
+    """Count a source's values, and choose those of pixels that had none before."""
     for x in range(len(row)):
-        value, state = row[x], good[x]
-        row[x] = value if state != 0 else worst
-        known[x] = np.uint16(known[x] + state)
+        value, before, state, count = row[x], chosen[x], good[x], known[x]
+        chosen[x] = value if (state != 0) & (count == 0) else before
+        known[x] = np.uint16(count + state)
 
 
 @kernel
@@ -215,60 +228,6 @@ def repeat_bits(above: NDArray[np.uint8], bits: np.uint8, target: NDArray[np.uin
     """Set those of `bits` that the row above has."""
     for x in range(len(target)):
         target[x] |= above[x] & bits
-
-
-@kernel
-def sort_rows(pairs: NDArray[np.int64], known: NDArray[np.uint16], ordered: NDArray[Any]) -> None:
-    """Sort the values of each pixel by the network's compare-exchanges."""
-    for p in range(len(pairs)):
-        low, high = ordered[pairs[p, 0]], ordered[pairs[p, 1]]
-        for x in range(len(known)):
-            a, b = low[x], high[x]
-            less = a < b
-            low[x] = a if less else b
-            high[x] = b if less else a
-
-
-@kernel
-def middle_rows(
-    known: NDArray[np.uint16],
-    ordered: NDArray[Any],
-    low: NDArray[Any],
-    high: NDArray[Any],
-) -> None:
-    """Pick the two values in the middle of the known ones, or twice the one in the middle.
-
-    A pass for each rank, as picking by an index would not become vector code.
-    """
-    one = np.uint16(1)
-    for rank in range(len(ordered) // 2 + 1):
-        if rank == len(ordered):
-            break
-        row, here = ordered[rank], np.uint16(rank)
-        for x in range(len(known)):
-            value, above, below, count = row[x], high[x], low[x], known[x]
-            high[x] = value if np.uint16(count >> one) == here else above
-            low[x] = value if np.uint16(np.uint16(count - one) >> one) == here else below
-
-
-@kernel
-def store_row(
-    known: NDArray[np.uint16],
-    low: NDArray[Any],
-    high: NDArray[Any],
-    none: Any,
-    out: NDArray[Any],
-) -> None:
-    """Store the mean of the two values in the middle, `none` where there is none.
-
-    Where `none` is 0 they are rounded, and a value that is 0 becomes 1.
-    """
-    half, one = np.float32(0.5), np.float32(1)
-    for x in range(len(known)):
-        value = (np.float32(low[x]) + np.float32(high[x])) * half
-        if none == 0:
-            value = max(np.floor(value + half), one)
-        out[x] = value if known[x] else none
 
 
 @kernel

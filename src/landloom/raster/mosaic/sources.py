@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from landloom.raster.execute.hands import share
 from landloom.raster.grid import Window
-from landloom.raster.mosaic import composite, tables
+from landloom.raster.mosaic import tables
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
 from landloom.raster.mosaic.read import RasterReader
 from landloom.raster.mosaic.regrid import Regridded, shrinking
 from landloom.raster.mosaic.resample import BILINEAR, CUBIC, NEAREST, REACH
+from landloom.raster.mosaic.tables import Tables
 from landloom.raster.mosaic.warp import (
     CoordinateMap,
     OutputGrid,
@@ -79,32 +80,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Stack:
-    """The pixels of all sources; see `composite_window` for what the tables hold."""
+    """The pixels of all sources."""
 
     pixels: NDArray[Any]
-    sources: NDArray[np.int64]
-    values: NDArray[np.float64]
-    grids: NDArray[np.int64]
-    columns: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    node_yx: tuple[int, int]
+    tables: Tables
 
     @property
     def numbers(self) -> set[int]:
         """Return the scenes that are here."""
-        return set(self.sources[:, tables.BIT].tolist())
-
-    def scratch(self, width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Return pixels as pairs, and room for a row's neighbours, as numbers and as pairs."""
-        pairs = composite.pairs_of(self.pixels)
-        corners = np.zeros((2, 2 * width), self.pixels.dtype)
-        return pairs, corners, corners.view(pairs.dtype)
+        return set(self.tables.sources[:, tables.BIT].tolist())
 
     @property
-    def worst(self) -> Any:
-        """Return what sorts behind every value."""
-        kind = self.pixels.dtype
-        return kind.type(np.inf) if kind.kind == "f" else kind.type(np.iinfo(kind).max)
+    def ends(self) -> NDArray[Any]:
+        """Return the least and the greatest number of the pixels' type."""
+        return np.array(_range(self.pixels.dtype)).astype(self.pixels.dtype)
 
 
 class Piece:
@@ -120,6 +109,7 @@ class Piece:
         self._method = method
         self._maps: dict[str, CoordinateMap] = {}
         self._nodes: dict[tuple[str, Affine], SourceMap] = {}
+        self._parts: dict[Any, Window] = {}
 
     def ask(self, wanted: Sequence[tuple[int, Asset]], failed: Failed) -> list[Source]:
         """Ask for the pixels of assets; those that have none here are not among the answers."""
@@ -203,8 +193,7 @@ class Piece:
         columns = [np.zeros(shape) if it is None else it.columns for it in lattices] or [empty]
         rows = [np.zeros(shape) if it is None else it.rows for it in lattices] or [empty]
         first = nodes[0].origin if nodes else (0, 0)
-        return Stack(
-            pixels=pixels,
+        known_as = Tables(
             sources=np.array(table, np.int64).reshape(-1, tables.SOURCE_COLUMNS),
             values=np.array(values, np.float64).reshape(-1, tables.VALUE_COLUMNS),
             grids=np.array(grids, np.int64).reshape(-1, tables.GRID_COLUMNS),
@@ -212,6 +201,7 @@ class Piece:
             rows=np.stack(rows),
             node_yx=(origin[0] - first[0], origin[1] - first[1]),
         )
+        return Stack(pixels, known_as)
 
     def _source(self, number: int, asset: Asset, raster: Raster) -> Source | None:
         """Return a source that was asked for, or None if it has no pixel here."""
@@ -227,10 +217,10 @@ class Piece:
         limit = NEAREST_BELOW if self._method is ResamplingMethod.NEAREST else SMOOTHED_BELOW
         nodes = self._map(raster)
         if self._method not in METHODS or min(scale) < limit:
-            if nodes.needed(raster.shape_yx, 1, self._window).empty:
+            if self._part(raster, 1).empty:
                 return None
             return self._regridded(number, asset, raster, scale)
-        part = nodes.needed(raster.shape_yx, REACH[METHODS[self._method]], self._window)
+        part = self._part(raster, REACH[METHODS[self._method]])
         if part.empty:
             return None
         coming = self._reader.fetch(Part(raster, part, asset.band))
@@ -248,6 +238,14 @@ class Piece:
         return Source(
             number, replace(asset, nodata=math.nan), pixels.raster, window, None, corner, pixels
         )
+
+    def _part(self, raster: Raster, reach: int) -> Window:
+        """Return what is looked at of a raster: the same for all on one grid."""
+        key = raster.crs, raster.transform, raster.shape_yx, reach
+        if key not in self._parts:
+            nodes = self._map(raster)
+            self._parts[key] = nodes.needed(raster.shape_yx, reach, self._window)
+        return self._parts[key]
 
     def _map(self, raster: Raster) -> SourceMap:
         key = raster.crs, raster.transform

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Buffer, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from landloom.raster.grid import Window
 from landloom.raster.mosaic.blocks import Block
-from landloom.raster.mosaic.raster import Part
-from landloom.raster.mosaic.tiff import TiffLayout
+from landloom.raster.mosaic.raster import Part, Raster
+from landloom.raster.mosaic.tiff import BlockGrid, TiffLayout
 from landloom.raster.store import objects
 
 type Fetched = Mapping[int, Buffer]
@@ -71,12 +72,14 @@ class Scratch(threading.local):
 class StoredBlocks:
     """The blocks of one file while a part of it is read."""
 
-    def __init__(self, href: str, layout: TiffLayout, scratch: Scratch, fetched: Fetched) -> None:
+    def __init__(
+        self, raster: Raster, layout: TiffLayout, scratch: Scratch, fetched: Fetched
+    ) -> None:
         self.layout = layout
-        self._href = href
+        self._href = raster.href
         self._scratch = scratch
         self._fetched = dict(fetched)
-        self._path = objects.local_path(href)
+        self._path = raster.path
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -123,24 +126,30 @@ class StoredBlocks:
         return stored
 
 
-def pieces_of(layout: TiffLayout, part: Part) -> list[BlockPiece]:
+def pieces_of(layout: TiffLayout, part: Part) -> tuple[BlockPiece, ...]:
     """Return what a part takes of which blocks, row by row."""
-    (size_y, size_x), window = layout.block_yx, part.window
+    return _pieces(layout.blocks, part.band if layout.planar else 0, part.window)
+
+
+@lru_cache(maxsize=256)
+def _pieces(blocks: BlockGrid, plane: int, window: Window) -> tuple[BlockPiece, ...]:
+    """Return what a window takes: the same for all bands and dates of a place."""
+    (size_y, size_x), extent = blocks.block_yx, Window(0, 0, *blocks.shape_yx)
     pieces = []
     for by in range(window.y0 // size_y, -(-window.y1 // size_y)):
         for bx in range(window.x0 // size_x, -(-window.x1 // size_x)):
             whole = Window(by * size_y, bx * size_x, (by + 1) * size_y, (bx + 1) * size_x)
             taken = whole.clipped(window)
-            inside = whole.clipped(part.raster.extent)
+            inside = whole.clipped(extent)
             pieces.append(
                 BlockPiece(
-                    layout.number(part.band, by, bx),
+                    blocks.number(plane, by, bx),
                     (taken.y0 - whole.y0, taken.x0 - whole.x0),
                     taken.shifted(-window.y0, -window.x0).slices(),
-                    _area(taken) / _area(inside) / layout.interleaved,
+                    _area(taken) / _area(inside) / blocks.interleaved,
                 )
             )
-    return pieces
+    return tuple(pieces)
 
 
 def _area(window: Window) -> int:

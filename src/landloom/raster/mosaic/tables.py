@@ -6,7 +6,7 @@ All sources of a band lie in one flat array, one after another, each described b
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,47 @@ VALUE_COLUMNS = 4
 """Of a source: its value of pixels without data (NaN for none, or for none that its type can hold),
 what is added to its values, and the range of its type: interpolated values are rounded and cut to
 it where it is finite."""
+
+
+class Tables(NamedTuple):
+    """Where the pixels of all sources are, as compiled loops take it."""
+
+    sources: NDArray[np.int64]
+    """(source, SOURCE_COLUMNS)."""
+    values: NDArray[np.float64]
+    """(source, VALUE_COLUMNS)."""
+    grids: NDArray[np.int64]
+    """(grid, GRID_COLUMNS)."""
+    columns: NDArray[np.float64]
+    """Source columns of the lattice nodes, (grid, node row, node column)."""
+    rows: NDArray[np.float64]
+    """Source rows of the lattice nodes."""
+    node_yx: tuple[int, int]
+    """Where the array's pixel (0, 0) lies, counted from the first node."""
+
+
+class Pixels(NamedTuple):
+    """The pixels of all sources, one source after another, as compiled loops take them."""
+
+    single: NDArray[Any]
+    pairs: NDArray[Any]
+    """Each pixel and the next as one number, see `paired`."""
+    corners: NDArray[Any]
+    """Scratch for interpolation, (2, twice the width of a window), of the type of `single`."""
+    corner_pairs: NDArray[Any]
+    """The same memory as pairs, (2, width)."""
+
+
+def paired(pixels: NDArray[Any], width: int) -> Pixels:
+    """Return pixels with room for the neighbours of a row so wide.
+
+    Pairs lie in the pixels' own memory: two neighbours are then gathered by one load. The numbers
+    overlap and are not aligned.
+    """
+    wide = np.dtype(f"u{2 * pixels.dtype.itemsize}")
+    pairs: NDArray[Any] = np.ndarray((len(pixels) - 1,), wide, pixels, strides=pixels.strides)
+    corners = np.zeros((2, 2 * width), pixels.dtype)
+    return Pixels(pixels, pairs, corners, corners.view(wide))
 
 
 @kernel

@@ -51,6 +51,23 @@ class UnsupportedTiff(Exception):
     """The file is no TIFF, or one of a kind that this reader leaves to GDAL."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlockGrid:
+    """How a raster is cut into blocks; equal for all files that are cut alike."""
+
+    shape_yx: tuple[int, int]
+    block_yx: tuple[int, int]
+    interleaved: int
+    """How many samples stand side by side in a block."""
+
+    def number(self, plane: int, by: int, bx: int) -> int:
+        """Return the number of the block (by, bx) of a plane."""
+        down, across = (
+            -(-side // size) for side, size in zip(self.shape_yx, self.block_yx, strict=True)
+        )
+        return (plane * down + by) * across + bx
+
+
 @dataclass(frozen=True)
 class TiffLayout:
     """Where a raster's blocks are, what they hold and where it lies."""
@@ -84,15 +101,10 @@ class TiffLayout:
         height, width = self.block_yx
         return height * width * self.interleaved * self.dtype.itemsize
 
-    def across(self) -> int:
-        """Return how many blocks stand side by side."""
-        return -(-self.shape_yx[1] // self.block_yx[1])
-
-    def number(self, band: int, by: int, bx: int) -> int:
-        """Return the number of the block (by, bx) that holds a band."""
-        down = -(-self.shape_yx[0] // self.block_yx[0])
-        plane = band * down if self.planar else 0
-        return (plane + by) * self.across() + bx
+    @property
+    def blocks(self) -> BlockGrid:
+        """Return how the raster is cut."""
+        return BlockGrid(self.shape_yx, self.block_yx, self.interleaved)
 
     def inflate(self, data: Buffer, scratch: NDArray[np.uint8]) -> NDArray[Any]:
         """Return a block's samples (row, column * samples) as predicted; a strip may be short.

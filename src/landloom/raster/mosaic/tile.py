@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from landloom.errors import Cancelled, SceneReadFailed
 from landloom.raster.catalog.dataset import Reducer
 from landloom.raster.grid import Tile, Window, lattice_origin, tiles
-from landloom.raster.mosaic.composite import composite_window, sorting_network
+from landloom.raster.mosaic.composite import composite_window
 from landloom.raster.mosaic.masks import choose_classes, mask_window
+from landloom.raster.mosaic.median import median_network
 from landloom.raster.mosaic.raster import RasterReadError
 from landloom.raster.mosaic.read import RasterReader, shared_reader
 from landloom.raster.mosaic.resample import NEAREST
 from landloom.raster.mosaic.sources import METHODS, Piece, Source, Stack
+from landloom.raster.mosaic.tables import paired
 from landloom.raster.mosaic.warp import OutputGrid
 from landloom.raster.scenes import OnError
 from landloom.raster.stac.scene import Asset, Scene
@@ -194,10 +196,7 @@ class _Shard:
             asked = piece.ask(wanted, failed)
             stack = piece.receive(asked, self._origin, failed, buffer, classes=True)
             choose_classes(stack.pixels, stays)
-            mask_window(
-                stack.pixels, stack.sources, stack.grids, stack.columns, stack.rows,
-                stack.node_yx, _numbers(window), keep, kept,
-            )  # fmt: skip
+            mask_window(stack.pixels, stack.tables, _numbers(window), keep, kept)
         return {number: scene for number, scene in scenes.items() if kept[number]}, keep
 
     def _ask(
@@ -234,11 +233,10 @@ class _Shard:
         none = np.uint8(0) if whole else np.float32(np.nan)
         plane = self._plane(window.shape_yx, none.dtype)
         composite_window(
-            stack.pixels, *stack.scratch(window.shape_yx[1]), stack.sources, stack.values,
-            stack.grids, stack.columns, stack.rows,
-            stack.node_yx, _numbers(window), METHODS.get(layer.resampling, NEAREST),
-            layer.reducer == "last", layer.counted, keep, valid, self._filled,
-            sorting_network(len(stack.sources)), stack.worst, none, plane,
+            paired(stack.pixels, window.shape_yx[1]), stack.tables, _numbers(window),
+            METHODS.get(layer.resampling, NEAREST), layer.reducer == "last", layer.counted,
+            keep, valid, self._filled, median_network(len(stack.tables.sources)), stack.ends,
+            none, plane,
         )  # fmt: skip
         return plane
 

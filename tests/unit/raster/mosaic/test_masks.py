@@ -5,11 +5,15 @@ import pytest
 
 from landloom.raster.grid import Window
 from landloom.raster.mosaic.masks import choose_classes, mask_window
+from landloom.raster.mosaic.tables import VALUE_COLUMNS, Tables
 from landloom.raster.mosaic.warp import LATTICE_PX, SourceMap
 
 HEIGHT, WIDTH = 70, 90
 SIDE = 40
 """Pixels a side of each source."""
+
+VALUES = np.zeros((1, VALUE_COLUMNS))
+"""Masks look at none."""
 
 
 def nodes(scale, shift):
@@ -45,7 +49,8 @@ def test_bits_are_those_of_each_source_alone(count, kind):
     keep = np.zeros((-(-count // 8), HEIGHT, WIDTH), np.uint8)
     kept = np.zeros(count, np.bool_)
     flat = np.append(images.ravel(), np.zeros(SIDE, kind))
-    mask_window(flat, sources, grids, columns, rows, (0, 0), (0, 0, HEIGHT, WIDTH), keep, kept)
+    tables = Tables(sources, VALUES, grids, columns, rows, (0, 0))
+    mask_window(flat, tables, (0, 0, HEIGHT, WIDTH), keep, kept)
     for i, grid in enumerate(which):
         found = keep[i // 8] >> (i % 8) & 1
         wanted = expected(images[i], scales[grid], shifts[grid])
@@ -59,9 +64,8 @@ def test_sources_on_the_outputs_lattice_keep_a_place_of_their_own():
     grids = np.array([[0, 0, SIDE, SIDE, SIDE, SIDE, 1]], np.int64)
     keep, kept = np.zeros((1, HEIGHT, WIDTH), np.uint8), np.zeros(2, np.bool_)
     none = np.zeros((1, 1, 1))
-    mask_window(
-        images.ravel(), sources, grids, none, none, (0, 0), (0, 0, HEIGHT, WIDTH), keep, kept
-    )
+    tables = Tables(sources, VALUES, grids, none, none, (0, 0))
+    mask_window(images.ravel(), tables, (0, 0, HEIGHT, WIDTH), keep, kept)
     wanted = np.zeros((HEIGHT, WIDTH), np.uint8)
     wanted[5 : 5 + SIDE, 7 : 7 + SIDE] |= 1
     wanted[: SIDE - 3, 60:] |= 2

@@ -13,10 +13,12 @@ from tests.engine.imagery import INN_VALLEY, UTM_33, write_tiff
 from tests.engine.tolerances import EDGES_AND_TIES, WARPED_NUMBERS
 
 from landloom.raster.grid import Window, tiles
-from landloom.raster.mosaic.composite import composite_window, sorting_network
+from landloom.raster.mosaic.composite import composite_window
+from landloom.raster.mosaic.median import median_network
 from landloom.raster.mosaic.read import RasterReader
 from landloom.raster.mosaic.resample import NEAREST
 from landloom.raster.mosaic.sources import METHODS, Piece
+from landloom.raster.mosaic.tables import paired
 from landloom.raster.mosaic.warp import (
     OutputGrid,
     aligned_shift,
@@ -59,11 +61,9 @@ def resampled(path, crs, window, method=Method.BILINEAR, nodata=None, pixel=None
     bits = np.full((1, height, width), 1, np.uint8)
     out = np.empty((height, width), np.float32)
     composite_window(
-        stack.pixels, *stack.scratch(width), stack.sources, stack.values,
-        stack.grids, stack.columns, stack.rows,
-        stack.node_yx, (0, 0, height, width), METHODS.get(method, NEAREST), False, False, bits,
-        bits, np.ones((height, width), bool), sorting_network(len(stack.sources)), stack.worst,
-        np.float32(np.nan), out,
+        paired(stack.pixels, width), stack.tables, (0, 0, height, width),
+        METHODS.get(method, NEAREST), False, False, bits, bits, np.ones((height, width), bool),
+        median_network(len(stack.tables.sources)), stack.ends, np.float32(np.nan), out,
     )  # fmt: skip
     return out
 
