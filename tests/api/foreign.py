@@ -66,10 +66,7 @@ def running(kind: Kind, folder: Path) -> Iterator[RealStore]:
     with _program(kind.name, folder) as port:
         access = StoreAccess(f"http://{HOST}:{port}", REGION, KEYS, kind.addressing)
         more = {"s3_role_arn": ANY_ROLE} if kind.can_scope else {}
-        store = foreign_store(access, folder, **more)
-        store.has_files_beside_folders = False
-        store.lists_uploads = kind.name != "minio"
-        yield store
+        yield foreign_store(access, folder, **more)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
 from landloom.server.settings import Settings
@@ -103,7 +105,35 @@ def foreign_store(access: StoreAccess, folder: Path, **more: str) -> RealStore:
     )
     admin = ExternalStore(settings)
     admin.ensure()
-    return RealStore(admin, access, takes_rights_back=False)
+    store = RealStore(admin, access, takes_rights_back=False)
+    store.has_files_beside_folders = _has_files_beside_folders(store.client())
+    store.lists_uploads = _lists_uploads(store.client())
+    return store
+
+
+def _has_files_beside_folders(client) -> bool:
+    names = ["trial/p", "trial/p/q"]
+    try:
+        for name in names:
+            client.put_object(Bucket=BUCKET, Key=name, Body=b"x")
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix="trial/", Delimiter="/")
+    except ClientError:
+        return False
+    finally:
+        for name in reversed(names):
+            with suppress(ClientError):
+                client.delete_object(Bucket=BUCKET, Key=name)
+    return bool(found.get("Contents")) and bool(found.get("CommonPrefixes"))
+
+
+def _lists_uploads(client) -> bool:
+    named = {"Bucket": BUCKET, "Key": "trial/upload"}
+    upload = client.create_multipart_upload(**named)["UploadId"]
+    try:
+        found = client.list_multipart_uploads(Bucket=BUCKET, Prefix="trial/")
+    finally:
+        client.abort_multipart_upload(**named, UploadId=upload)
+    return bool(found.get("Uploads"))
 
 
 def named_store(folder: Path) -> RealStore | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from landloom.server.accounts.admission import Admission
 from tests.api import test_file_changes, test_files, test_storage_command, test_storage_limits
 from tests.api.filing import REGION, put
-from tests.api.foreign import KINDS, Kind, hosts_are_here, running
+from tests.api.foreign import ANY_ROLE, KINDS, Kind, hosts_are_here, running
 from tests.api.platform import Platform
-from tests.api.stores import RealStore
+from tests.api.stores import RealStore, foreign_store
 
 bounded = test_storage_limits.bounded
 command = test_storage_command.command
@@ -96,6 +97,27 @@ def test_users_have_keys_of_their_own_where_the_store_can_make_them(
         scoped=stored.store.can_scope,
     )
     assert bool(admission.obstacle) != kind.can_scope
+
+
+def test_a_role_is_of_no_use_where_there_is_no_sts(
+    stored: Platform, kind: Kind, tmp_path: Path
+) -> None:
+    asked = foreign_store(stored.store.access, tmp_path, s3_role_arn=ANY_ROLE)
+    # SeaweedFS knows its roles by name.
+    assert asked.can_scope == (kind.name == "minio")
+    assert asked.can_scope or "makes no temporary keys" in asked.admin.obstacle
+
+
+def test_a_store_like_our_own_does_all_that_ours_does(stored: Platform, kind: Kind) -> None:
+    can = stored.store.has_files_beside_folders, stored.store.lists_uploads
+    assert (
+        can
+        == {
+            "seaweedfs": (True, True),
+            "minio": (False, False),
+            "versitygw": (False, True),
+        }[kind.name]
+    )
 
 
 def test_where_the_place_is_tried_out_all_is_possible(stored: Platform, register) -> None:
