@@ -26,7 +26,8 @@ import numpy as np
 import rasterio
 
 from harness import Sample, main_or_variant, measure, memory, report
-from predict import CLIP, FEATURES, FOLDER, LABELS, PATCH, model_file, mosaic, prepare_ours
+from network import CLIP, FEATURES, FOLDER, LABELS, PATCH, model_file, mosaic
+from predict import prepare_ours
 
 IMAGE, CHECKPOINT = FOLDER / "image-{side}.tif", FOLDER / "ftw.ckpt"
 SECONDS = re.compile(r"Finished inference .* in ([\d.]+)s")

@@ -116,32 +116,33 @@ def predict(
     settings = settings_of(output, workers, catalog)
     common: dict[str, Any] = {"dry_run": dry_run, "cache": not fresh}
     asked = _asked(prompt, confidence)
-    if aoi is not None:
-        if recipe is None or start is None or end is None or mosaics:
-            raise InvalidInput(
-                "--aoi needs --recipe, --start and --end, and takes no mosaic.",
-                suggestion="Build a mosaic first, and give its URI with --model.",
-            )
+    if aoi and recipe and start and end and not mosaics:
         common |= window(aoi, start, end, crs, skip=skip, overviews=False)
         request = _over_area(recipe, asked, common)
-    elif mosaics and recipe is not None and model is None:
-        said = _recipe_inference(recipe, asked, settings)
-        request = _over_mosaics(mosaics, said, asked, crs, common)
-    elif mosaics and model is not None and recipe is None:
-        said = {
-            "model_path": model,
-            "features": feature or [],
-            "device": device,
-            **_sizes(patch_size, clip_size, batch, asked),
-            **({"labels": label or [], "actor": actor.lower()} if asked is None else asked),
-        }
-        request = _over_mosaics(mosaics, said, asked, crs, common)
+    elif mosaics and recipe and not model and not aoi:
+        inference = _recipe_inference(recipe, asked, settings)
+        request = _over_mosaics(mosaics, inference, asked, crs, common)
+    elif mosaics and model and not recipe and not aoi:
+        outputs = {"labels": label or [], "actor": actor.lower()} if asked is None else asked
+        sizes = _sizes(patch_size, clip_size, batch, asked)
+        inference = {"model_path": model, "features": feature or [], "device": device}
+        request = _over_mosaics(mosaics, inference | sizes | outputs, asked, crs, common)
     else:
-        raise InvalidInput(
-            "What to run over what is not clear.",
-            suggestion="Give a mosaic and either --recipe or --model; or --recipe and --aoi.",
-        )
+        raise _unclear(aoi)
     finish(work(request, settings), as_json=as_json)
+
+
+def _unclear(aoi: str | None) -> InvalidInput:
+    """Return the error that options do not go together."""
+    if aoi is not None:
+        return InvalidInput(
+            "--aoi needs --recipe, --start and --end, and takes no mosaic.",
+            suggestion="Build a mosaic first, and give its URI with --model.",
+        )
+    return InvalidInput(
+        "What to run over what is not clear.",
+        suggestion="Give a mosaic and either --recipe or --model; or --recipe and --aoi.",
+    )
 
 
 def _asked(prompts: list[str] | None, confidence: float | None) -> dict[str, Any] | None:
