@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,22 @@ class Secured:
             )
         assert answer.ok, answer.text
         return answer.json()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to make the environments that are wanted, beside the tests that come before."""
+    if session.config.option.collectonly:
+        return
+    modules = {item.module for item in session.items if isinstance(item, pytest.Function)}
+    names = {module.ENVIRONMENT for module in modules if hasattr(module, "ENVIRONMENT")}
+    threading.Thread(target=_make_environments, args=(sorted(names),), daemon=True).start()
+
+
+def _make_environments(names: Sequence[str]) -> None:
+    # What cannot be made now is told by the test that wants it.
+    with contextlib.suppress(Exception):
+        for name in names:
+            client_python(name)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from tests.clients.conftest import Secured, drive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+ENVIRONMENT = "airflow"
+
 LINES = 1203
 """More than two of the provider's pages of 500."""
 
@@ -65,7 +67,7 @@ def outcomes(
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         **secured.authority,
     }
-    told = drive("airflow", "airflow_operators.py", env, home, plan)
+    told = drive(ENVIRONMENT, "airflow_operators.py", env, home, plan)
     return {each["name"]: each for each in told}
 
 

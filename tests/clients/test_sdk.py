@@ -13,6 +13,8 @@ from tests.clients.conftest import Secured, drive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+ENVIRONMENT = "sdk"
+
 SCRIPTS = {
     "chatty": """
 import sys, time
@@ -35,7 +37,7 @@ def told(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "WHEROBOTS_API_KEY": secured.key,
         **secured.authority,
     }
-    return drive("sdk", "sdk_jobs.py", env, tmp_path_factory.mktemp("sdk"), uris)
+    return drive(ENVIRONMENT, "sdk_jobs.py", env, tmp_path_factory.mktemp("sdk"), uris)
 
 
 def test_logs_are_streamed_whole_and_in_order(told: dict[str, Any]) -> None:

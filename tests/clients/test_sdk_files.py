@@ -10,6 +10,8 @@ from tests.clients.conftest import Secured, drive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+ENVIRONMENT = "sdk"
+
 
 @pytest.fixture(scope="module")
 def told(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def told(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "AWS_ENDPOINT_URL_S3": known["AWS_ENDPOINT_URL_S3"],
         **secured.authority,
     }
-    return drive("sdk", "sdk_files.py", env, tmp_path_factory.mktemp("sdk-files"), {})
+    return drive(ENVIRONMENT, "sdk_files.py", env, tmp_path_factory.mktemp("sdk-files"), {})
 
 
 def test_uploads_by_temporary_keys(told: dict[str, Any], secured: Secured) -> None:
