@@ -54,19 +54,42 @@ KINDS = (
 )
 
 
+@dataclass(frozen=True)
+class Somebody:
+    """Who runs a store, for both ways to name its buckets."""
+
+    access: StoreAccess
+    role_arn: str = ""
+
+    def store(self, addressing: Addressing, folder: Path) -> RealStore:
+        """Return the store, tried out; `hosts_are_here` must be in force."""
+        access = replace(self.access, addressing=addressing)
+        return foreign_store(access, folder, s3_role_arn=self.role_arn)
+
+
+def program_of(name: str) -> str:
+    """Return the variable that names a program."""
+    return f"LANDLOOM_TEST_{name.upper()}"
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Return the kinds whose program is there."""
+    return tuple(
+        kind for kind in KINDS if kind.name == "seaweedfs" or os.environ.get(program_of(kind.name))
+    )
+
+
 @contextlib.contextmanager
-def running(kind: Kind, folder: Path) -> Iterator[RealStore]:
-    """Run a store and try it out; `hosts_are_here` must be in force."""
-    if kind.name == "seaweedfs":
+def somebody(name: str, folder: Path) -> Iterator[Somebody]:
+    """Run a store."""
+    if name == "seaweedfs":
         with real_store(folder / "seaweedfs", domains=(HOST,)) as seaweed:
             endpoint = f"http://{HOST}:{seaweed.store.config.ports.s3}"
-            access = replace(seaweed.access, endpoint_url=endpoint, addressing=kind.addressing)
-            yield foreign_store(access, folder, s3_role_arn=LENDING_ARN)
+            yield Somebody(replace(seaweed.access, endpoint_url=endpoint), LENDING_ARN)
         return
-    with _program(kind.name, folder) as port:
-        access = StoreAccess(f"http://{HOST}:{port}", REGION, KEYS, kind.addressing)
-        more = {"s3_role_arn": ANY_ROLE} if kind.can_scope else {}
-        yield foreign_store(access, folder, **more)
+    with _program(name, folder) as port:
+        access = StoreAccess(f"http://{HOST}:{port}", REGION, KEYS)
+        yield Somebody(access, ANY_ROLE if name == "minio" else "")
 
 
 @contextlib.contextmanager
@@ -87,10 +110,7 @@ def hosts_are_here() -> Iterator[None]:
 @contextlib.contextmanager
 def _program(name: str, folder: Path) -> Iterator[int]:
     """Run MinIO or versitygw on a port of loopback; yield the port."""
-    variable = f"LANDLOOM_TEST_{name.upper()}"
-    binary = os.environ.get(variable, "")
-    if not binary:
-        pytest.skip(f"{variable} names no program; tests/README.md says how to build it")
+    binary = os.environ[program_of(name)]
     port, console = pick(2, with_grpc=False)
     data = folder / name
     data.mkdir()

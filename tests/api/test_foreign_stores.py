@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -11,7 +14,16 @@ import pytest
 from landloom.server.accounts.admission import Admission
 from tests.api import test_file_changes, test_files, test_storage_command, test_storage_limits
 from tests.api.filing import REGION, put
-from tests.api.foreign import ANY_ROLE, KINDS, Kind, hosts_are_here, running
+from tests.api.foreign import (
+    ANY_ROLE,
+    KINDS,
+    Kind,
+    Somebody,
+    hosts_are_here,
+    kinds,
+    program_of,
+    somebody,
+)
 from tests.api.platform import Platform
 from tests.api.stores import RealStore, foreign_store
 
@@ -32,26 +44,58 @@ def database() -> str:
     return "sqlite"
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=str)
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Somebody]]:
+    """Whoever runs a store of a name, for all tests here."""
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def run(name: str) -> Somebody:
+            return stack.enter_context(somebody(name, tmp_path_factory.mktemp(name)))
+
+        yield run
+
+
+@pytest.fixture(scope="module", params=kinds(), ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def store(hosts: None, kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
-    with running(kind, tmp_path_factory.mktemp(str(kind))) as found:
-        yield found
+def store(
+    hosts: None,
+    people: Callable[[str], Somebody],
+    kind: Kind,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> RealStore:
+    return people(kind.name).store(kind.addressing, tmp_path_factory.mktemp(str(kind)))
+
+
+@pytest.mark.parametrize("name", sorted({kind.name for kind in KINDS} - {"seaweedfs"}))
+def test_further_stores_are_tried_where_their_program_is(name: str) -> None:
+    if name not in {kind.name for kind in kinds()}:
+        pytest.skip(f"{program_of(name)} names no program; tests/README.md says how to build it")
+    assert os.access(os.environ[program_of(name)], os.X_OK)
+
+
+class Elsewhere:
+    """Tests that the suite has done already on a SeaweedFS with the bucket in the path."""
+
+    @pytest.fixture(autouse=True)
+    def is_elsewhere(self, kind: Kind) -> None:
+        if kind == Kind("seaweedfs"):
+            pytest.skip("the rest of tests/api does this on such a store")
 
 
 class TestFolders(test_files.TestFolders):
     """Folders."""
 
 
-class TestPages(test_files.TestPages):
+class TestPages(Elsewhere, test_files.TestPages):
     """Pages, whatever the store's order of folders and files is."""
 
 
-class TestNames(test_files.TestNames):
+class TestNames(Elsewhere, test_files.TestNames):
     """Names, to the letter, presigned and signed."""
 
 
@@ -59,11 +103,11 @@ class TestUploads(test_file_changes.TestUploads):
     """Presigned uploads."""
 
 
-class TestChanges(test_file_changes.TestChanges):
+class TestChanges(Elsewhere, test_file_changes.TestChanges):
     """Renaming and deleting."""
 
 
-class TestDownloads(test_file_changes.TestDownloads):
+class TestDownloads(Elsewhere, test_file_changes.TestDownloads):
     """Downloads."""
 
 
