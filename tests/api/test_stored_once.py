@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import URL, make_url, select
 from landloom.errors import Unavailable
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
+from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.tables import Run
 from tests.api.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.api.platform import Platform, eventually, make_settings, platform
@@ -111,6 +113,42 @@ def test_a_server_that_ends_before_its_database_is_back(
     with platform(data_dir) as api:
         eventually(lambda: stored(postgres_url, "outlived"), bool)
         assert_stored_once(api, "outlived", answer)
+
+
+def test_a_run_outlives_a_database_that_is_away_for_long(
+    postgres_url: URL, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landloom.server.dispatch._FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr("landloom.server.dispatch._LOOK_SECONDS", 0.2)
+    counted = AttemptsSeen()
+    monkeypatch.setattr(RunQueue, "drive", counted.around(RunQueue.drive))
+    with (
+        cut(postgres_url, "RUN_START_EXEC", stays_away=True) as (proxy, through),
+        platform(data_dir, database_url=through) as api,
+    ):
+        run = api.submit("print('once')")
+        # Many more than a run that is at fault itself is given.
+        eventually(lambda: counted.failures, lambda failures: failures > 12)
+        proxy.come_back()
+        assert api.finished(run["id"])["status"] == "COMPLETED"
+        assert api.lines(run["id"]) == ["once"]
+
+
+class AttemptsSeen:
+    """Counts how often something failed."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def around(self, step: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def counted(*given: Any) -> None:
+            try:
+                await step(*given)
+            except Exception:
+                self.failures += 1
+                raise
+
+        return counted
 
 
 def stored(url: URL, name: str) -> list[str]:

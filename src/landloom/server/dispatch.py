@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from landloom.server.db.away import is_away
 from landloom.server.db.leases import Lease, LeasedRow, Leases, Renewal
 from landloom.server.db.session import Database
 
@@ -147,8 +148,8 @@ class Dispatcher:
                 self.wake()
 
     async def _drive(self, piece: _Piece) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        for attempt in range(1, _ATTEMPTS + 1):
+        pause, attempt = _FIRST_PAUSE_SECONDS, 1
+        while True:
             try:
                 await self._queue.drive(piece.lease, piece.cancelled)
             except Exception as problem:  # noqa: BLE001 - one bad row must not stop the rest
@@ -156,8 +157,10 @@ class Dispatcher:
                 if attempt == _ATTEMPTS:
                     await self._queue.give_up(piece.lease, problem)
                     return
+                # That the database is away is no fault of the row's.
+                attempt += not is_away(problem)
                 await asyncio.sleep(pause)
-                pause *= 2
+                pause = min(2 * pause, _LOOK_SECONDS)
             else:
                 return
 
