@@ -101,7 +101,8 @@ class Settings(BaseSettings):
     job_reads: tuple[Path, ...] = ()
     """Further files and folders that isolated jobs need to read."""
     trust_users: bool = False
-    """Let a second user in where users are not isolated from one another."""
+    """Let a second user in where users are not isolated from one another, and build packages that
+    runs ask for from source, which is to run their code as the server."""
     workflow_slots: Annotated[int, Field(ge=1)] | None = None
     """Raster workflows at a time; None is one for each four cores, at least one."""
     workflow_argv: tuple[str, ...] = ()

@@ -39,6 +39,11 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9.*+!~<>=, _-]+")
 _OPERATORS: Final = "=<>!~"
 _DEFAULT_SECONDS: Final = 600.0
 _NO_BUILD: Final = "--no-build"
+_CHECK_NAMES: Final = "Check the names and versions of the run's dependencies."
+_BRING_A_WHEEL: Final = (
+    "Make a wheel of it (`pip wheel --no-deps NAME`), upload it and name it as a FILE dependency;"
+    " or ask the operator to set LANDLOOM_TRUST_USERS=true: then packages are built here."
+)
 
 type Execute = Callable[
     [Sequence[str], Mapping[str, str], Sequence[Path]], Awaitable[tuple[int, list[str]]]
@@ -123,6 +128,7 @@ async def prepare_packages(
     cache_dir: Path,
     timeout_seconds: float = _DEFAULT_SECONDS,
     apart: Execute | None = None,
+    build: bool = True,
 ) -> Packages:
     """Resolve, install and check; the same requirements over the same base are done once.
 
@@ -132,9 +138,10 @@ async def prepare_packages(
         python: Interpreter of the base environment.
         cache_dir: Kept in `cache_dir/overlays/<digest>` and `cache_dir/environments/<digest>`.
         timeout_seconds: For all of it together.
-        apart: Runs the packages' own code with no more rights than the run will have. Then nothing
-            is built from source, which would be to run such code as the server. None runs all as
-            the server's user.
+        apart: Imports the packages, which is to run their code, with no more rights than the run
+            will have. None imports them as the server's user.
+        build: Whether what has no wheel is built from source: its code then runs as the server's
+            user.
 
     Raises:
         DependencyProblem: Not to be had, or not importable.
@@ -143,7 +150,9 @@ async def prepare_packages(
         return Packages()
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _Making(python, cache_dir, apart).prepare(sorted(requirements))
+            return await _Making(python, cache_dir, apart, build=build).prepare(
+                sorted(requirements)
+            )
     except TimeoutError as problem:
         raise DependencyProblem(
             f"Installing {_listed(requirements)} took longer than {timeout_seconds:g} seconds.",
@@ -154,11 +163,11 @@ async def prepare_packages(
 class _Making:
     """Makes the packages of runs over one base environment."""
 
-    def __init__(self, base: Path, cache_dir: Path, apart: Execute | None) -> None:
+    def __init__(self, base: Path, cache_dir: Path, apart: Execute | None, *, build: bool) -> None:
         self._base = base
         self._cache_dir = cache_dir
         self._apart = apart
-        self._options = () if apart is None else (_NO_BUILD,)
+        self._options = () if build else (_NO_BUILD,)
 
     async def prepare(self, requirements: list[str]) -> Packages:
         """Return what is kept for these requirements, or make it."""
@@ -345,9 +354,10 @@ def _requirement(name: str, version: Any) -> str:
 
 
 def _not_installable(requirements: Sequence[str], lines: list[str]) -> DependencyProblem:
+    forbidden = any(_NO_BUILD in line for line in lines)
     return DependencyProblem(
         f"{_listed(requirements)} cannot be installed: {sentence(lines)}",
-        suggestion="Check the names and versions of the run's dependencies.",
+        suggestion=_BRING_A_WHEEL if forbidden else _CHECK_NAMES,
         lines=lines,
     )
 

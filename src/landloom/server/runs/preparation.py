@@ -207,6 +207,7 @@ class Preparation:
             python=base,
             cache_dir=settings.cache_dir,
             apart=self._apart(run),
+            build=self._isolation is None or settings.trust_users,
         )
         overlays = [packages.folder] if packages.folder else []
         return packages.python or base, overlays, (*made, *packages.lines)

@@ -298,7 +298,7 @@ class TestApart:
             apart = Seated(isolation, "ann", settings.workloads_dir)
             try:
                 return await prepare_packages(
-                    requirements, python=PYTHON, cache_dir=data / "cache", apart=apart
+                    requirements, python=PYTHON, cache_dir=data / "cache", apart=apart, build=False
                 )
             finally:
                 assert list(settings.workloads_dir.iterdir()) == []
@@ -338,8 +338,9 @@ class TestApart:
                 member = tarfile.TarInfo(f"landloom_source-1.0/{name}")
                 member.size = len(text)
                 archive.addfile(member, io.BytesIO(text.encode()))
-        with pytest.raises(DependencyProblem, match="landloom-source"):
+        with pytest.raises(DependencyProblem, match="landloom-source") as problem:
             await prepare("landloom-source")
+        assert "LANDLOOM_TRUST_USERS" in (problem.value.suggestion or "")
         assert not marker.exists()
         with pytest.raises(DependencyProblem, match="landloom-source"):
             await prepare_packages(["landloom-source"], python=PYTHON, cache_dir=tmp_path / "cache")
