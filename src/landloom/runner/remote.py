@@ -3,8 +3,9 @@
 It stands where no file of the server's can be seen: on a node of a cluster. It unpacks the archive
 into a folder of its own, puts this node's paths in the place of the server's, has the usual runner
 run the workload, and sends the runner's files down its standard output while they grow, from which
-whoever started it copies them out. TERM asks for the end of the workload; if this process is killed
-the kernel tells the runner. Nothing is left on the node.
+whoever started it copies them out. TERM asks for the end of the workload, and so does the end of
+what started this program; if this process is killed the kernel tells the runner. Nothing is left on
+the node.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Node:
 
     def __init__(self, place: Path) -> None:
         self._place = place
+        self._parent = os.getppid()
         self._asked = False
         self._runner: subprocess.Popen[bytes] | None = None
 
@@ -84,6 +86,8 @@ class Node:
             runner.terminate()
         while runner.poll() is None:
             sender.send()
+            if os.getppid() != self._parent and not self._asked:
+                self._end_orphaned()
             time.sleep(_LOOK_SECONDS)
         record = folder.read_exit(self._place)
         if record is None:
@@ -130,6 +134,11 @@ class Node:
             time.sleep(_LOOK_SECONDS)
         if group is not None:
             remove_group(group)
+
+    def _end_orphaned(self) -> None:
+        """End the workload as the cluster would: what started it is gone, and so is its reader."""
+        self._asked = True
+        processes.signal_all(processes.descendants(), signal.SIGTERM)
 
     def _on_end_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True

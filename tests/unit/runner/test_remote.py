@@ -26,7 +26,7 @@ def start(tmp_path):
     (tmp_path / "tmp").mkdir()
     started = []
 
-    def start(code, name="w1"):
+    def start(code, name="w1", under=()):
         spec = folder.Spec(
             argv=("server/python", "-c", code),
             env={"PATH": os.environ["PATH"], folder.MARKER: f"{name}-{os.getpid()}"},
@@ -44,7 +44,7 @@ def start(tmp_path):
             for file in source.iterdir():
                 archive.add(file, file.name)
         node = subprocess.Popen(
-            [sys.executable, "-m", "landloom.runner.remote", "w.tar"],
+            [*under, sys.executable, "-m", "landloom.runner.remote", "w.tar"],
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path / "tmp")},
             stdout=subprocess.PIPE,
@@ -78,6 +78,22 @@ def test_tells_log_and_end_and_leaves_nothing(start, tmp_path):
     assert json.loads(told[folder.RUNNER])["pid"] != node.pid
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "w.tar").exists()
+
+
+def test_it_ends_the_workload_where_its_own_parent_is_gone(start, tmp_path):
+    # As where a cluster's head is killed: nobody is left who would stop the job.
+    between = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    node = start(SLEEPER, under=[sys.executable, "-c", between])
+    frames_until(node, folder.LOG)
+    node.kill()
+    node.wait(10)
+    deadline = time.monotonic() + 30
+    while left := processes.strays(folder.MARKER, f"w1-{os.getpid()}", None):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+    while list((tmp_path / "tmp").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_killed_it_takes_the_workload_along_and_the_next_clears_up(start, tmp_path):
