@@ -11,21 +11,18 @@ import pytest
 
 from landloom.stack.connection import read_connection
 from landloom.stack.weed import LENDING_ARN
-from landloom.wire.enums import ResamplingMethod
-from rasterflow_remote import RasterflowClient
 from tests.api.partner import Partner
 from tests.api.platform import eventually
 from tests.api.seaweed import Seaweed, real_store
-from tests.e2e.conftest import SAMPLES, landloom, plain_environment, samples_environment
+from tests.e2e.conftest import landloom, plain_environment, samples_environment
 from tests.e2e.host_proxy import host_proxy
+from tests.e2e.rasters import NAIP, own_mosaic
 from tests.engine.tables import write_tile_index
 
 pytestmark = pytest.mark.e2e
 
 BUCKET = "given"
 HOST = "somebody.test"
-NAIP = SAMPLES / "imagery" / "naip" / "california-native" / "2020-04-15" / "image.tif"
-NAIP_AOI = str(SAMPLES / "aoi" / "california_native.geojson")
 SCRIPT = """
 import os
 import boto3
@@ -164,14 +161,4 @@ def run(client: httpx.Client, script: str) -> list[str]:
 
 def make_mosaic(index: str) -> object:
     assert os.environ["http_proxy"]
-    return RasterflowClient().build_gti_mosaics(
-        index,
-        NAIP_AOI,
-        ["r", "g", "b", "ir"],
-        location_field="url",
-        time_column="year",
-        xy_chunksize=128,
-        query="year == 2020",
-        resampling=ResamplingMethod.NEAREST,
-        nodata=0.0,
-    )
+    return own_mosaic(index)
