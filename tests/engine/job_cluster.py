@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import psutil
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray.cluster_utils import Cluster
 
 from tests.api.platform import eventually
@@ -21,6 +23,8 @@ from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
 CORES = 16
 """That the cluster says it has: jobs of tests wait for one another no more than they must."""
 MEMORY_BYTES = 64 << 30
+PARTS = ("JobHead", "NodeHead", "StateHead")
+"""Of the dashboard; a usual head has ten."""
 START_SECONDS = 240
 ATTEMPTS = 6
 
@@ -78,8 +82,11 @@ def _started() -> tuple[Cluster, int]:
         before = {process.pid for process in psutil.Process().children()}
         port = _free_port()
         try:
-            cluster = Cluster(initialize_head=True, head_node_args=_head(port))
-            eventually(functools.partial(_takes_jobs, port), bool, START_SECONDS)
+            with _at_ease():
+                cluster = Cluster(initialize_head=True, head_node_args=_head(port))
+            # A client each time would load authorities each time, and slow the head down.
+            with httpx.Client(timeout=30) as client:
+                eventually(functools.partial(_takes_jobs, client, port), bool, START_SECONDS)
         except Exception:
             for process in psutil.Process().children():
                 if process.pid not in before:
@@ -92,12 +99,41 @@ def _started() -> tuple[Cluster, int]:
     raise AssertionError
 
 
-def _takes_jobs(port: int) -> bool:
+@contextmanager
+def _at_ease() -> Iterator[None]:
+    """Have heads start little, and let them take their time.
+
+    Each part of a dashboard is a process. A node waits for its agents, which are Python's, before
+    it tells of itself, and Ray gives it no more than 30 seconds for that.
+    """
+    start, look = services.start_ray_process, services.get_node
+
+    def start_little(command: list[str], kind: str, **options: Any) -> Any:
+        if kind == ray_constants.PROCESS_TYPE_DASHBOARD:
+            command = [*command, f"--modules-to-load={','.join(PARTS)}"]
+        return start(command, kind, **options)
+
+    def look_again(*asked: Any) -> Any:
+        ends = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return look(*asked)
+            except RuntimeError:
+                if time.monotonic() > ends:
+                    raise
+            time.sleep(0.1)
+
+    services.start_ray_process, services.get_node = start_little, look_again
+    try:
+        yield
+    finally:
+        services.start_ray_process, services.get_node = start, look
+
+
+def _takes_jobs(client: httpx.Client, port: int) -> bool:
     """Tell whether a job can be submitted: the server answers before its node's agent is there."""
     try:
-        made = httpx.post(
-            f"http://127.0.0.1:{port}/api/jobs/", json={"entrypoint": "true"}, timeout=30
-        )
+        made = client.post(f"http://127.0.0.1:{port}/api/jobs/", json={"entrypoint": "true"})
     except httpx.HTTPError:
         return False
     return made.is_success
