@@ -203,6 +203,7 @@ def platform(
     with _listening() as (sockets, url):
         settings = make_settings(data_dir, public_url=url, **changes)
         admin = asyncio.run(ensure_admin(settings, store, api_key=_kept_key(data_dir)))
+        data_dir.mkdir(parents=True, exist_ok=True)
         (data_dir / "test.key").write_text(admin.api_key)
         app = create_app(settings, store, objects=store)
         server = uvicorn.Server(

@@ -1,4 +1,4 @@
-"""`python -m landloom.runner.remote ARCHIVE`: run a workload that came to this node as an archive.
+"""`python -m landloom.runner.remote ARCHIVE [PARENT]`: run a workload that came here as an archive.
 
 It stands where no file of the server's can be seen: on a node of a cluster. It unpacks the archive
 into a folder of its own, puts this node's paths in the place of the server's, has the usual runner
@@ -69,9 +69,9 @@ class Manifest:
 class Node:
     """Runs one workload here."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, parent: int) -> None:
         self._place = place
-        self._parent = os.getppid()
+        self._parent = parent
         self._asked = False
         self._runner: subprocess.Popen[bytes] | None = None
 
@@ -234,15 +234,21 @@ def _write_patiently(data: bytes) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run; 0 where the workload was run and told, whatever came of it."""
+    """Run; 0 where the workload was run and told, whatever came of it.
+
+    Args:
+        arguments: Path of the archive, and the process by which this one was started: its end is
+            the workload's, and it may end before there is a program here to look who it is.
+    """
     archive: Any = Path(arguments[0]).absolute()
+    parent = int(arguments[1]) if len(arguments) > 1 else os.getppid()
     clear_left(Path(tempfile.gettempdir()))
     place = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         with _taken(place):
             unpack(archive, place)
             archive.unlink()
-            return Node(place).run()
+            return Node(place, parent).run()
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -26,7 +26,7 @@ def start(tmp_path):
     (tmp_path / "tmp").mkdir()
     started = []
 
-    def start(code, name="w1", under=()):
+    def start(code, name="w1", under=(), after=()):
         spec = folder.Spec(
             argv=("server/python", "-c", code),
             env={"PATH": os.environ["PATH"], folder.MARKER: f"{name}-{os.getpid()}"},
@@ -44,7 +44,7 @@ def start(tmp_path):
             for file in source.iterdir():
                 archive.add(file, file.name)
         node = subprocess.Popen(
-            [*under, sys.executable, "-m", "landloom.runner.remote", "w.tar"],
+            [*under, sys.executable, "-m", "landloom.runner.remote", "w.tar", *after],
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path / "tmp")},
             stdout=subprocess.PIPE,
@@ -94,6 +94,15 @@ def test_it_ends_the_workload_where_its_own_parent_is_gone(start, tmp_path):
     while list((tmp_path / "tmp").iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_it_lets_nothing_run_whose_parent_was_gone_before_it_looked(start, tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait(10)
+    node = start(SLEEPER, after=[str(gone.pid)])
+    assert node.wait(30) is not None
+    assert processes.strays(folder.MARKER, f"w1-{os.getpid()}", None) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_killed_it_takes_the_workload_along_and_the_next_clears_up(start, tmp_path):

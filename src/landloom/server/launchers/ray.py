@@ -44,7 +44,8 @@ _THREADS: Final = 8
 _STOP_MARGIN_SECONDS: Final = 20
 """Beyond the grace, before Ray kills what it was told to stop."""
 _MISSING: Final = re.compile(r"status code 404\b")
-_ENTRYPOINT: Final = "{python} -P -m landloom.runner.remote {archive}"
+_ENTRYPOINT: Final = "exec {python} -P -m landloom.runner.remote {archive} $PPID"
+"""For a shell of Ray's supervisor of the job, in whose place the program comes."""
 
 
 @dataclass(frozen=True, slots=True)
