@@ -4,8 +4,8 @@ It stands where no file of the server's can be seen: on a node of a cluster. It 
 into a folder of its own, puts this node's paths in the place of the server's, has the usual runner
 run the workload, and sends the runner's files down its standard output while they grow, from which
 whoever started it copies them out. TERM asks for the end of the workload, and so does the end of
-what started this program; if this process is killed the kernel tells the runner. Nothing is left on
-the node.
+what started this program, or of what started that; if this process is killed the kernel tells the
+runner. Nothing is left on the node.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+
+import psutil
 
 from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
@@ -48,6 +50,7 @@ _YOUNG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _FULL_PAUSE_SECONDS: Final = 0.5
 _SWEEP_SECONDS: Final = 10.0
+_FIRST_PROCESS: Final = 1
 _NODE_VARIABLES: Final = ("RAY_ADDRESS", VISIBLE)
 """Where the cluster is as its nodes see it, and which GPUs it gave to the job."""
 
@@ -69,9 +72,19 @@ class Manifest:
 class Node:
     """Runs one workload here."""
 
-    def __init__(self, place: Path, parent: int) -> None:
+    def __init__(self, place: Path, parent: int | None = None) -> None:
+        """Make one.
+
+        Args:
+            place: Folder of the unpacked workload.
+            parent: By which this process was started, where that is a supervisor of Ray's. None is
+                whichever process it is.
+        """
         self._place = place
-        self._parent = parent
+        self._parent = os.getppid() if parent is None else parent
+        above = _parent_of(self._parent)
+        # A supervisor is its raylet's child; as the first process's its raylet was gone by now.
+        self._above = None if parent is not None and above == _FIRST_PROCESS else above
         self._asked = False
         self._runner: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +99,7 @@ class Node:
             runner.terminate()
         while runner.poll() is None:
             sender.send()
-            if os.getppid() != self._parent and not self._asked:
+            if not self._asked and self._is_orphaned():
                 self._end_orphaned()
             time.sleep(_LOOK_SECONDS)
         record = folder.read_exit(self._place)
@@ -135,6 +148,10 @@ class Node:
         if group is not None:
             remove_group(group)
 
+    def _is_orphaned(self) -> bool:
+        """Tell whether the supervisor is gone, or the raylet, which it may outlive by minutes."""
+        return os.getppid() != self._parent or _parent_of(self._parent) != self._above
+
     def _end_orphaned(self) -> None:
         """End the workload as the cluster would: what started it is gone, and so is its reader."""
         self._asked = True
@@ -145,6 +162,14 @@ class Node:
         if self._runner is not None:
             with suppress(ProcessLookupError):
                 self._runner.terminate()
+
+
+def _parent_of(pid: int) -> int | None:
+    """Return a process's parent; None where the process is gone."""
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def unpack(archive: Path, place: Path) -> None:
@@ -241,7 +266,7 @@ def main(arguments: list[str]) -> int:
             the workload's, and it may end before there is a program here to look who it is.
     """
     archive: Any = Path(arguments[0]).absolute()
-    parent = int(arguments[1]) if len(arguments) > 1 else os.getppid()
+    parent = int(arguments[1]) if len(arguments) > 1 else None
     clear_left(Path(tempfile.gettempdir()))
     place = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:

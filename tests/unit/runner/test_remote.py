@@ -96,6 +96,20 @@ def test_it_ends_the_workload_where_its_own_parent_is_gone(start, tmp_path):
         time.sleep(0.02)
 
 
+def test_it_ends_the_workload_where_what_started_its_parent_is_gone(start, tmp_path):
+    # As where a raylet is killed: the supervisor that it started lives on for a while.
+    between = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    above = [sys.executable, "-c", between]
+    node = start(SLEEPER, under=[*above, *above])
+    frames_until(node, folder.LOG)
+    node.kill()
+    node.wait(10)
+    deadline = time.monotonic() + 30
+    while left := processes.strays(folder.MARKER, f"w1-{os.getpid()}", None):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+
+
 def test_it_lets_nothing_run_whose_parent_was_gone_before_it_looked(start, tmp_path):
     gone = subprocess.Popen(["true"])
     gone.wait(10)
