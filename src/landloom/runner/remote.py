@@ -167,7 +167,7 @@ class Node:
 def _parent_of(pid: int) -> int | None:
     """Return a process's parent; None where the process is gone."""
     try:
-        return psutil.Process(pid).ppid()
+        return int(psutil.Process(pid).ppid())
     except psutil.NoSuchProcess:
         return None
 
