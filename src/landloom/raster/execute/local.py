@@ -7,24 +7,36 @@ GIL, and threads share the decoded blocks that neighbouring tiles both need.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, Final
 
 from landloom.raster.execute.base import AskCancelled
 from landloom.raster.execute.drive import GRACE_SECONDS, Drive, Ticket
 from landloom.raster.execute.hands import enlist
 
+_SWITCH_SECONDS: Final = 0.0005
+"""For so long a thread keeps the interpreter while others wait; Python's own is ten times that.
+
+A tile comes back from compiled code thousands of times and wants it for microseconds only. Two
+workers took 4 % less time for a same-CRS mosaic so (4 interleaved runs); 0.1 ms was no better.
+"""
+
 
 class LocalExecutor:
-    """Runs tasks on threads of this process."""
+    """Runs tasks on threads of this process.
+
+    All threads of the process give the interpreter to one another sooner from then on.
+    """
 
     local = True
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cores()
         self._pool = _Pool(self.workers)
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
 
     def map[T, R](
         self,

@@ -1,3 +1,4 @@
+import sys
 import threading
 from functools import partial
 
@@ -15,6 +16,16 @@ class TestLocalExecutor(ExecutorContract, InOneProcess):
         executor = LocalExecutor(2)
         yield executor
         executor.close()
+
+    @pytest.mark.parametrize("before", [0.005, 0.0001])
+    def test_threads_give_the_interpreter_away_soon(self, before):
+        kept = sys.getswitchinterval()
+        try:
+            sys.setswitchinterval(before)
+            LocalExecutor(1).close()
+            assert sys.getswitchinterval() == pytest.approx(min(before, 0.0005))
+        finally:
+            sys.setswitchinterval(kept)
 
     @pytest.mark.parametrize("kept", [False, True])
     def test_a_thread_that_does_not_heed_a_cancellation_is_left_behind(self, executor, kept):
