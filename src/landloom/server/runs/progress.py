@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -78,36 +79,29 @@ class Progress:
 
     async def waiting(self, lease: Lease, what: str) -> bool:
         """Say what the launcher waits for before the run can begin."""
-        async with self._database.writing(None) as session:
-            held = await self._leases.write(
-                session,
-                lease,
-                RunStatus.PENDING,
-                app_status=AppStatus.DEPLOYING,
-                updated_at=now(),
-            )
-            if held:
-                repository.add_event(
-                    session, lease.row_id, EventCode.RUN_WAIT_EXEC, f"Waiting for {what}."
-                )
-        return held
+        return await self._tell(
+            lease, EventCode.RUN_WAIT_EXEC, f"Waiting for {what}.", app_status=AppStatus.DEPLOYING
+        )
 
     async def running(self, lease: Lease, began: datetime) -> bool:
         """Say that a run's script was started, at the moment `began`."""
+        return await self._tell(
+            lease,
+            EventCode.RUN_START_EXEC,
+            "The script was started.",
+            status=RunStatus.RUNNING,
+            started_at=began,
+            app_status=AppStatus.READY,
+        )
+
+    async def _tell(self, lease: Lease, code: EventCode, message: str, **changes: Any) -> bool:
+        """Change a run that waits, with an event that says so."""
         async with self._database.writing(None) as session:
             held = await self._leases.write(
-                session,
-                lease,
-                RunStatus.PENDING,
-                status=RunStatus.RUNNING,
-                started_at=began,
-                app_status=AppStatus.READY,
-                updated_at=now(),
+                session, lease, RunStatus.PENDING, **changes, updated_at=now()
             )
             if held:
-                repository.add_event(
-                    session, lease.row_id, EventCode.RUN_START_EXEC, "The script was started."
-                )
+                repository.add_event(session, lease.row_id, code, message)
         return held
 
     async def ended(self, lease: Lease, ending: Ending) -> None:
