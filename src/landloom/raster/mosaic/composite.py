@@ -25,6 +25,7 @@ from landloom.raster.mosaic.resample import (
 from landloom.raster.mosaic.rows import (
     choose_row,
     clear_bits,
+    cut_row,
     drop_missing,
     finish_row,
     note_filled,
@@ -88,13 +89,14 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
         network: Of the median, see `median_network`.
         ends: The least and the greatest number of the pixels' type.
         none: What is stored where there is no value; where it is 0, a value that is 0 becomes 1.
-        out: Filled, (y, x) of the window.
+        out: Filled, (part, y, x): the window cut into parts side by side, equally wide.
     """
     top, left, height, width = window
     count, kind = len(tables.sources), pixels.single.dtype
     rows, chosen = np.empty((count, width), kind), np.empty(width, kind)
     known, good = np.empty(width, np.uint16), np.empty(width, np.uint8)
     exact, places = np.empty(width, np.float32), new_places(len(tables.grids), width)
+    line = np.empty(width, out.dtype)
     for y in range(height):
         known[:] = 0
         for turn in range(count):
@@ -116,10 +118,11 @@ def composite_window(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars 
                 if counted:
                     clear_bits(good, bit, valid[plane, top + y, left : left + width])
         if last:
-            store_row(known, chosen, chosen, none, out[y])
+            store_row(known, chosen, chosen, none, line)
         else:
             exchange_rows(network, rows)
-            store_median(known, rows, none, out[y])
+            store_median(known, rows, none, line)
+        cut_row(line, y, out)
         note_filled(known, filled[top + y, left : left + width])
 
 

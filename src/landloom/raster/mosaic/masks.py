@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.kernel import kernel
-from landloom.raster.mosaic.resample import NEAREST
-from landloom.raster.mosaic.rows import gather_bits, repeat_bits, same_places, set_bits
+from landloom.raster.mosaic.resample import NEAREST, nearest_line
+from landloom.raster.mosaic.rows import gather_bits, repeat_bits, set_bits
 from landloom.raster.mosaic.tables import (
     ALIGNED,
     BASE,
@@ -17,11 +17,16 @@ from landloom.raster.mosaic.tables import (
     GRID,
     PART_HEIGHT,
     PART_WIDTH,
+    PART_Y,
     Tables,
     aligned_row,
     locate,
     new_places,
 )
+from landloom.raster.mosaic.warp import is_straight
+
+NO_ROW = -1
+"""Stands for the row of a source where there is none, or more than one."""
 
 
 @kernel
@@ -121,21 +126,27 @@ def _mask_packed(
 ) -> np.uint8:
     """Set the bits of one plane's sources on a grid; return those that are set somewhere.
 
-    Classes have larger pixels than the output as a rule: every other row then looks at the very
-    pixels that the row above looked at, and repeats its bits.
+    Classes are in the output's CRS as a rule, and have larger pixels: a row then looks at the same
+    columns as those above it, and every other one at the same row, too. Neither is worked out anew.
     """
     height, width = target.shape
     places, seen = new_places(1, width), np.uint8(0)
     index, kind = places[1][0], places[3][0]
-    last_index, last_kind = np.zeros(width, np.uint32), np.zeros(width, np.uint8)
+    first, beyond = grid[PART_Y], grid[PART_Y] + grid[PART_HEIGHT]
+    straight, last, located = is_straight(columns, rows), NO_ROW, NO_ROW
     for y in range(height):
-        locate(NEAREST, 0, grid, columns, rows, (at[0] + y, at[1]), y, places)
-        if y > 0 and same_places(index, kind, last_index, last_kind):
+        row = nearest_line(rows, at[0] + y) if straight else NO_ROW
+        row = row if first <= row < beyond else NO_ROW
+        if row != NO_ROW and row == last:
             repeat_bits(target[y - 1], bits, target[y])
-            continue
-        seen |= gather_bits(packed, index, kind, target[y])
-        last_index[:] = index
-        last_kind[:] = kind
+        elif row > located >= first:
+            below = packed[(row - located) * grid[PART_WIDTH] :]
+            seen |= gather_bits(below, index, kind, target[y])
+        else:
+            locate(NEAREST, 0, grid, columns, rows, (at[0] + y, at[1]), y, places)
+            seen |= gather_bits(packed, index, kind, target[y])
+            located = row
+        last = row
     return seen
 
 

@@ -77,6 +77,19 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
 
 
 @kernel
+def nearest_line(rows: NDArray[np.float64], place: int) -> int:
+    """Return the source row that an output row looks at, where the lattice is straight.
+
+    Args:
+        rows: Source rows of the lattice nodes, of which the first of a node row stands for all.
+        place: The output row, counted from the first node.
+    """
+    at = np.empty((2, 1))
+    place_row(rows, rows, (place, 0), at[1], at[0])
+    return int(np.floor(at[0, 0] + TIE_PX))
+
+
+@kernel
 def _all_inner(
     at: NDArray[np.float64], full_yx: tuple[int, int], low: float, margin: float
 ) -> np.uint8:

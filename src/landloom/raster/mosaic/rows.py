@@ -208,26 +208,20 @@ def gather_bits(
 
 
 @kernel
-def same_places(
-    index: NDArray[np.uint32],
-    kind: NDArray[np.uint8],
-    other_index: NDArray[np.uint32],
-    other_kind: NDArray[np.uint8],
-) -> bool:
-    """Return whether two rows look at the same pixels."""
-    places, kinds = np.uint32(0), np.uint8(0)
-    for x in range(len(index)):
-        places |= index[x] ^ other_index[x]
-    for x in range(len(kind)):
-        kinds |= kind[x] ^ other_kind[x]
-    return bool((places == 0) & (kinds == 0))
-
-
-@kernel
 def repeat_bits(above: NDArray[np.uint8], bits: np.uint8, target: NDArray[np.uint8]) -> None:
     """Set those of `bits` that the row above has."""
     for x in range(len(target)):
         target[x] |= above[x] & bits
+
+
+@kernel
+def cut_row(line: NDArray[Any], y: int, out: NDArray[Any]) -> None:
+    """Copy a row into parts that stand side by side, (part, y, x)."""
+    width = out.shape[2]
+    for part in range(len(out)):
+        source, target = line[part * width : (part + 1) * width], out[part, y]
+        for x in range(width):
+            target[x] = source[x]
 
 
 @kernel

@@ -164,8 +164,9 @@ class _Shard:
                 stack = piece.receive(sources, self._origin, self._failed(layer), buffer)
                 _clear_absent(scenes, stack, window, valid)
                 for tile in _within(window, self._task.subtile):
-                    plane = self._reduced(layer, stack, tile, keep, valid)
-                    yield self._placed(tile), plane[None], layer.first_band + band
+                    planes = self._reduced(layer, stack, tile, keep, valid)
+                    for part, plane in zip(_side_by_side(tile, len(planes)), planes, strict=True):
+                        yield self._placed(part), plane[None], layer.first_band + band
         if layer.counted:
             count = np.bitwise_count(valid).sum(axis=0, dtype=np.float32)[None]
             yield self._window, count, layer.first_band + layer.bands
@@ -222,7 +223,10 @@ class _Shard:
         keep: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> NDArray[Any]:
-        """Return the composite (y, x) of a sub-tile, in the type of the store where that fits.
+        """Return the composite of a sub-tile, in the type of the store where that fits.
+
+        It is (part, y, x): parts as wide as an inner chunk, which then need no copying to be
+        packed, or one as wide as the sub-tile where that does not begin and end with a chunk.
 
         Raises:
             Cancelled: It was asked for.
@@ -231,21 +235,23 @@ class _Shard:
             raise Cancelled("The mosaic was cancelled.")
         whole = stack.pixels.dtype == np.uint8 and self._task.store.dtype == "uint8"
         none = np.uint8(0) if whole else np.float32(np.nan)
-        plane = self._plane(window.shape_yx, none.dtype)
+        planes = self._planes(window, none.dtype)
         composite_window(
             paired(stack.pixels, window.shape_yx[1]), stack.tables, _numbers(window),
             METHODS.get(layer.resampling, NEAREST), layer.reducer == "last", layer.counted,
             keep, valid, self._filled, median_network(len(stack.tables.sources)), stack.ends,
-            none, plane,
+            none, planes,
         )  # fmt: skip
-        return plane
+        return planes
 
-    def _plane(self, shape_yx: tuple[int, int], kind: np.dtype[Any]) -> NDArray[Any]:
+    def _planes(self, window: Window, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return room for a sub-tile, the same for all: it is written before the next is made."""
-        length = shape_yx[0] * shape_yx[1] * kind.itemsize
+        (height, width), chunk = window.shape_yx, self._task.store.chunk
+        parts = 1 if window.x0 % chunk or width % chunk else width // chunk
+        length = height * width * kind.itemsize
         if len(self._room) < length:
             self._room = np.empty(length, np.uint8)
-        return self._room[:length].view(kind).reshape(shape_yx)
+        return self._room[:length].view(kind).reshape(parts, height, width // parts)
 
     def _placed(self, window: Window) -> Window:
         return window.shifted(self._window.y0, self._window.x0)
@@ -291,6 +297,13 @@ def _pieces(window: Window, scenes: int) -> Iterator[Window]:
 def _within(window: Window, size: int) -> Iterator[Window]:
     for tile in tiles(window.shape_yx, size):
         yield tile.window.shifted(window.y0, window.x0)
+
+
+def _side_by_side(window: Window, count: int) -> Iterator[Window]:
+    """Cut a window into parts of equal width."""
+    width = window.shape_yx[1] // count
+    for left in range(window.x0, window.x1, width):
+        yield replace(window, x0=left, x1=left + width)
 
 
 def _numbers(window: Window) -> tuple[int, int, int, int]:

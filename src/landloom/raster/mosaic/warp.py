@@ -172,6 +172,21 @@ def place_row(
         x = end
 
 
+@kernel
+def is_straight(columns: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
+    """Return whether all pixels of an output row lie in one source row, and so with columns.
+
+    What `place_row` makes of such nodes is exactly equal then, not only nearly.
+    """
+    for ky in range(len(rows)):
+        for kx in range(rows.shape[1]):
+            # A node without a place is infinite, and no difference to it is 0.
+            down, across = columns[ky, kx] - columns[0, kx], rows[ky, kx] - rows[ky, 0]
+            if down != 0.0 or across != 0.0:
+                return False
+    return True
+
+
 def transformer(from_crs: str, to_crs: str) -> Transformer:
     """Return this thread's transformer from one CRS to another, x before y."""
     return _transformer(from_crs, to_crs, threading.get_ident())

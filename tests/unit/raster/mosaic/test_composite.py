@@ -31,7 +31,8 @@ def reduce(stack, missing=np.nan, *, last=False, counted=True, offsets=0.0, keep
     ).reshape(-1, 4)
     grids = np.array([[0, 0, height, width, height, width, 1]], np.int64)
     nodes = np.zeros((1, 1, 1))
-    out = np.empty((height, width), none.dtype)
+    parts = 2 - width % 2
+    out = np.empty((parts, height, width // parts), none.dtype)
     pixels = np.append(stack.ravel(), np.zeros(width + 4, kind))
     composite_window(
         paired(pixels, width), Tables(table, values, grids, nodes, nodes, (0, 0)),
@@ -40,7 +41,7 @@ def reduce(stack, missing=np.nan, *, last=False, counted=True, offsets=0.0, keep
     )  # fmt: skip
     if counted:
         np.testing.assert_array_equal(filled, np.bitwise_count(valid).sum(axis=0) > 0)
-    return out, valid
+    return np.concatenate(list(out), axis=1), valid
 
 
 class TestMedian:

@@ -5,7 +5,8 @@ import pytest
 
 from landloom.raster.grid import Window
 from landloom.raster.mosaic.masks import choose_classes, mask_window
-from landloom.raster.mosaic.tables import VALUE_COLUMNS, Tables
+from landloom.raster.mosaic.resample import TIE_PX
+from landloom.raster.mosaic.tables import SOURCE_COLUMNS, VALUE_COLUMNS, Tables
 from landloom.raster.mosaic.warp import LATTICE_PX, SourceMap
 
 HEIGHT, WIDTH = 70, 90
@@ -56,6 +57,31 @@ def test_bits_are_those_of_each_source_alone(count, kind):
         wanted = expected(images[i], scales[grid], shifts[grid])
         np.testing.assert_array_equal(found, wanted)
         assert kept[i] == wanted.any()
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.03])
+@pytest.mark.parametrize("down", [0.5, -0.5, 0.4])
+def test_rows_of_a_source_may_run_upwards_or_aslant(down, tilt):
+    image = np.random.default_rng(3).integers(0, 2, (SIDE, SIDE)).astype(np.uint8)
+    first = 0.0 if down > 0 else SIDE
+    y, x = np.mgrid[0:4, 0:4] * float(LATTICE_PX)
+    at = y * down + x * tilt + first, x * 0.5 - y * tilt - 2.3
+    tables = Tables(
+        np.zeros((1, SOURCE_COLUMNS), np.int64),
+        VALUES,
+        np.array([[0, 0, SIDE, SIDE, SIDE, SIDE, 0]], np.int64),
+        at[1][None],
+        at[0][None],
+        (0, 0),
+    )
+    keep, kept = np.zeros((1, HEIGHT, WIDTH), np.uint8), np.zeros(1, np.bool_)
+    mask_window(image.ravel(), tables, (0, 0, HEIGHT, WIDTH), keep, kept)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] + 0.5
+    row = np.floor(y * down + x * tilt + first + TIE_PX).astype(int)
+    column = np.floor(x * 0.5 - y * tilt - 2.3 + TIE_PX).astype(int)
+    inside = (row >= 0) & (row < SIDE) & (column >= 0) & (column < SIDE)
+    clipped = np.clip(row, 0, SIDE - 1), np.clip(column, 0, SIDE - 1)
+    np.testing.assert_array_equal(keep[0] == 1, inside & (image[clipped] != 0))
 
 
 def test_sources_on_the_outputs_lattice_keep_a_place_of_their_own():

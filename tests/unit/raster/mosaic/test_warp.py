@@ -59,13 +59,13 @@ def resampled(path, crs, window, method=Method.BILINEAR, nodata=None, pixel=None
             asked, (window.y0, window.x0), failed, lambda size: np.zeros(size, np.uint8)
         )
     bits = np.full((1, height, width), 1, np.uint8)
-    out = np.empty((height, width), np.float32)
+    out = np.empty((1, height, width), np.float32)
     composite_window(
         paired(stack.pixels, width), stack.tables, (0, 0, height, width),
         METHODS.get(method, NEAREST), False, False, bits, bits, np.ones((height, width), bool),
         median_network(len(stack.tables.sources)), stack.ends, np.float32(np.nan), out,
     )  # fmt: skip
-    return out
+    return out[0]
 
 
 def by_gdal(path, crs, resampling, nodata, scale=(1, 1), pixel=None, window=None):
