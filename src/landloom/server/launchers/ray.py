@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import aiohttp
 import requests
+import structlog
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_nodes
 
@@ -43,9 +44,13 @@ _CONNECT_SECONDS: Final = 5.0
 _THREADS: Final = 8
 _STOP_MARGIN_SECONDS: Final = 20
 """Beyond the grace, before Ray kills what it was told to stop."""
+_STOP_LATER_SECONDS: Final = 3600.0
+"""How long a cluster that does not answer is told to stop a job that nobody follows any more."""
 _MISSING: Final = re.compile(r"status code 404\b")
 _ENTRYPOINT: Final = "exec {python} -P -m landloom.runner.remote {archive} $PPID"
 """For a shell of Ray's supervisor of the job, in whose place the program comes."""
+
+_log = structlog.get_logger("landloom.ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class RayLauncher:
         self._grace_seconds = grace_seconds
         self._away_seconds = away_seconds
         self._followers: dict[Path, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def start(self, workload: Workload) -> None:
         """Submit it unless that has been done; return once Ray has taken it.
@@ -119,11 +125,12 @@ class RayLauncher:
         record = await asyncio.to_thread(read_job, directory)
         if record is None or (record.submitted and record.lost is None):
             return
-        # A cluster that is gone took its processes along.
         try:
             await self._jobs.stop(record.submission_id)
         except Unavailable:
-            return
+            task = asyncio.create_task(self._stop_later(record.submission_id))
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
 
     async def _hand_in(self, workload: Workload, record: JobRecord) -> None:
         """Submit it unless Ray has it: the answer to an earlier try may have been lost."""
@@ -145,6 +152,14 @@ class RayLauncher:
                 workload,
                 stop_seconds=int(self._grace_seconds) + _STOP_MARGIN_SECONDS,
             )
+
+    async def _stop_later(self, submission_id: str) -> None:
+        """Stop what a cluster runs that cannot be reached: it may only be cut off from here."""
+        try:
+            await patiently(partial(self._jobs.stop, submission_id), seconds=_STOP_LATER_SECONDS)
+        except Unavailable:
+            # A cluster that is gone for good took its processes along.
+            _log.warning("a job was left to its cluster", job=submission_id)
 
     def _follow(self, directory: Path) -> None:
         task = self._followers.get(directory)

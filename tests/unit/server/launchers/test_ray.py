@@ -92,7 +92,7 @@ class TestRayLauncher(LauncherContract):
                 return (await launcher.observe(work.directory)).state == "lost"
 
             await until(is_lost, "the loss")
-        await launcher.sweep(work.directory)
+            await launcher.sweep(work.directory)
 
         async def is_gone():
             return processes.strays(folder.MARKER, work.id, None) == []
