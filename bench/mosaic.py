@@ -45,7 +45,7 @@ from referee import Referee
 from scenes import BANDS, DROPPED, area, bench_scenes, output_grid, stac_items
 
 ROUNDS = 3
-LIMIT_ROUNDS = 9
+LIMIT_ROUNDS = 7
 """Of ours and the limit in the case whose goal is their ratio: single rounds differ by a tenth."""
 THREADS = 2
 PEER_TILE = 1024
