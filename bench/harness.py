@@ -23,6 +23,7 @@ sum over it and its children, sampled.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gc
 import json
@@ -35,7 +36,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,14 @@ def main_or_variant(variants: Mapping[str, Prepare], main: Callable[[], Any]) ->
     wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
     sample = {"wall_s": wall, "cpu_s": cpu, "peak_rss": peak_rss(), "fields": dict(fields or {})}
     print(MARK + json.dumps(sample), flush=True)
+
+
+def add_cases(parser: argparse.ArgumentParser, cases: Iterable[str]) -> None:
+    """Let the command line name cases; none stands for all.
+
+    argparse holds what stands for none against the choices, as one of them.
+    """
+    parser.add_argument("cases", nargs="*", choices=[*cases, []], default=[])
 
 
 def measure(

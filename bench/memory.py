@@ -28,7 +28,17 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from harness import BUILD, Run, main_or_variant, measure, memory, report, sample_once, wall
+from harness import (
+    BUILD,
+    Run,
+    add_cases,
+    main_or_variant,
+    measure,
+    memory,
+    report,
+    sample_once,
+    wall,
+)
 from scenes import NORTH, WEST, area, bench_scenes
 
 SMALL, LARGE = 2048, 8192
@@ -228,7 +238,7 @@ CASES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    add_cases(parser, CASES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
     measure(__file__, {"stores": []}, rounds=1)

@@ -32,6 +32,7 @@ import shapely
 from harness import (
     BUILD,
     Run,
+    add_cases,
     cold,
     cpu,
     main_or_variant,
@@ -315,7 +316,7 @@ CASES = {"same_crs": case_same_crs, "3857": case_3857}
 def main() -> None:
     """Run the cases that are named, or all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    add_cases(parser, CASES)
     for name in parser.parse_args().cases or CASES:
         CASES[name]()
 

@@ -28,7 +28,17 @@ from typing import Any
 import numpy as np
 
 from bare import GPU_BATCH, RUNTIMES, THREADS, prepare_bare, prepare_gpu_bare, prepare_ways
-from harness import Run, Sample, cold, main_or_variant, measure, memory, report, sample_once
+from harness import (
+    Run,
+    Sample,
+    add_cases,
+    cold,
+    main_or_variant,
+    measure,
+    memory,
+    report,
+    sample_once,
+)
 from network import (
     CLIP,
     FEATURES,
@@ -220,7 +230,7 @@ CASES: Mapping[str, Callable[[int, int], None]] = {"cpu": run_cpu, "gpu": run_gp
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=[])
+    add_cases(parser, CASES)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
     said = parser.parse_args()

@@ -25,7 +25,7 @@ import numpy as np
 import shapely
 from affine import Affine
 
-from harness import BUILD, Run, cpu, main_or_variant, measure, memory, report, wall
+from harness import BUILD, Run, add_cases, cpu, main_or_variant, measure, memory, report, wall
 from scenes import area, bench_scenes
 
 SIDE, WARM_SIDE, DATES = 8192, 2048, 4
@@ -242,7 +242,7 @@ CASES = {"mosaic": run_mosaic, "scheduling": run_scheduling, "plan": run_plan}
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    add_cases(parser, CASES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

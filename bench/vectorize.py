@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from harness import (
     BUILD,
     Run,
+    add_cases,
     cold,
     cpu,
     main_or_variant,
@@ -338,9 +339,10 @@ CASES = {"polygonize": polygonize_case, "geoparquet": geoparquet_case, "pmtiles"
 def main() -> None:
     """Run the cases asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    add_cases(parser, CASES)
+    chosen = parser.parse_args().cases or CASES
     labels()
-    for case in parser.parse_args().cases:
+    for case in chosen:
         CASES[case]()
 
 
