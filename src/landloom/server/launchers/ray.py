@@ -29,12 +29,12 @@ from ray.util.state import list_nodes
 
 from landloom.errors import InvalidInput, SetupProblem, Unavailable
 from landloom.runner import folder
+from landloom.server.kit.patience import patiently
 from landloom.server.launchers.base import Observation, Workload
 from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.ray_follow import Follower, JobState
 from landloom.server.launchers.ray_package import ARCHIVE, pack
 from landloom.server.launchers.ray_record import JobRecord, locked, observe, read_job, write_job
-from landloom.server.storage.patience import patiently
 
 _SUBMIT_SECONDS: Final = 90.0
 """The longest that handing in may take; an archive of some hundred MB is uploaded in it."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from landloom.errors import InvalidInput
 from landloom.server.accounts.keys import Keys
 from landloom.server.kit.clock import now
+from landloom.server.kit.patience import patiently
 from landloom.server.launchers.base import Workload
 from landloom.server.launchers.dependencies import prepare_packages, requirements_of
 from landloom.server.launchers.environments import (
@@ -36,7 +37,6 @@ from landloom.server.settings import Settings
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.layout import split_uri
 from landloom.server.storage.objects import ObjectReader
-from landloom.server.storage.patience import patiently
 from landloom.server.storage.places import INTEGRATION, Source
 from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources, holding

@@ -19,11 +19,11 @@ from landloom.server.db.leases import Lease, Leases
 from landloom.server.db.session import Database
 from landloom.server.dispatch import LeasedRows
 from landloom.server.kit.clock import now
+from landloom.server.kit.patience import patiently
 from landloom.server.launchers.base import Launcher, Observation, Workload
 from landloom.server.launchers.capacity import Capacity, Demand
 from landloom.server.settings import Settings
 from landloom.server.storage.child import ChildEnvironment
-from landloom.server.storage.patience import patiently
 from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources
 from landloom.server.workflows.folder import Outcome, read_outcome, write_request

@@ -1,4 +1,4 @@
-"""Waiting for an object store that is away for a moment: it is being started again."""
+"""Waiting for a store or a cluster that is away for a moment, or cut off for a while."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_PAUSE_SECONDS: Final = 4.0
 
 
 async def patiently[T](step: Callable[[], Awaitable[T]], *, seconds: float = _SECONDS) -> T:
-    """Do `step`, again and again while the store does not answer.
+    """Do `step`, again and again while what it asks does not answer.
 
     Raises:
         Unavailable: It has not answered for `seconds`.
