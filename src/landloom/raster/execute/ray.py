@@ -178,8 +178,10 @@ class _Tasks:
         return _result(ticket)
 
     def dismiss(self, tickets: list[Ref], *, hurry: bool) -> None:
-        del hurry  # a worker that does not heed is ended whatever the reason
-        for ticket in _deaf(tickets):
+        # Asked kindly, Ray interrupts a task wherever it is. In the middle of an import that leaves
+        # modules half made, and the worker fails at whatever it is given next: end it instead.
+        del hurry
+        for ticket in tickets:
             ray.cancel(ticket, force=True)
 
 
@@ -246,8 +248,8 @@ class _Actors:
             raise
 
     def dismiss(self, tickets: list[Ref], *, hurry: bool) -> None:
-        del hurry  # the actors end here and now
-        _deaf(tickets)
+        del hurry  # an actor that does not heed is ended whatever the reason
+        _tell(tickets)
         for seat in self._seats.values():
             _kill(seat.actor)
         self._seats.clear()
@@ -311,14 +313,12 @@ def _result(ref: Ref) -> Any:
         raise Lost(_reason(error)) from error
 
 
-def _deaf(refs: list[Ref]) -> list[Ref]:
-    """Ask tasks to stop; return those that still have not after a moment."""
-    if not refs:
-        return []
-    for ref in refs:
-        ray.cancel(ref)
-    _, deaf = ray.wait(refs, num_returns=len(refs), timeout=GRACE_SECONDS)
-    return list(deaf)
+def _tell(refs: list[Ref]) -> None:
+    """Tell tasks of actors, which may ask, to stop; give them a moment to."""
+    if refs:
+        for ref in refs:
+            ray.cancel(ref)
+        ray.wait(refs, num_returns=len(refs), timeout=GRACE_SECONDS)
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Ray: the executor's contract, and what happens when workers and nodes die."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -90,12 +91,45 @@ class TestCancel:
         results = dict(ray_executor.map(_double, range(4), never))
         assert results == {n: 2 * n for n in range(4)}
 
+    def test_a_worker_in_the_middle_of_an_import_is_not_used_again(self, ray_executor, tmp_path):
+        package, started = tmp_path / "slowly", tmp_path / "started"
+        package.mkdir()
+        started.mkdir()
+        (package / "part.py").touch()
+        (package / "__init__.py").write_text(SLOWLY)
+        stop = threading.Event()
+        threading.Thread(target=_set_when_there, args=(stop, started)).start()
+        with pytest.raises(Cancelled):
+            list(ray_executor.map(_import_slowly, [tmp_path] * 4, stop.is_set))
+        (tmp_path / "go").touch()
+        found = list(ray_executor.map(_import_slowly, [tmp_path] * 4, never))
+        assert found == [(tmp_path, "slowly.part")] * 4
+
     def test_a_task_that_asks_hears_of_it(self, ray_executor, tmp_path):
         stop = threading.Event()
         threading.Thread(target=_set_when_there, args=(stop, tmp_path)).start()
         with pytest.raises(Cancelled):
             list(ray_executor.map_with(_hundred, _until_cancelled, [tmp_path], stop.is_set))
         assert (tmp_path / "heard").exists()
+
+
+SLOWLY = """
+import slowly.part, os, pathlib, time
+folder = pathlib.Path(__file__).parents[1]
+(folder / "started" / str(os.getpid())).touch()
+while not (folder / "go").exists():
+    time.sleep(0.01)
+name = slowly.part.__name__
+"""
+"""A package whose import takes until it is told to go on; only then it looks at its part."""
+
+
+def _import_slowly(folder, _cancelled):
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module("slowly").name
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _double(n, _cancelled):
