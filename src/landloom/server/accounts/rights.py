@@ -8,10 +8,8 @@ any that allows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Literal
 
 from landloom.errors import Forbidden
@@ -49,8 +47,8 @@ class Policy:
         """Say whether the policy is about this action at this place."""
         return (
             self.provider == PLATFORM
-            and _pattern(self.action).fullmatch(action) is not None
-            and _pattern(self.locator).fullmatch(locator) is not None
+            and _matches(self.action, action)
+            and _matches(self.locator, locator)
         )
 
 
@@ -117,6 +115,23 @@ RUN_LIMITS: Final = tuple(
 """What a run's own key may never do: what it leaves behind would outlive the run."""
 
 
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
+def _matches(pattern: str, text: str) -> bool:
+    """Say whether a text is what a pattern with stars stands for.
+
+    No regular expression: one with many stars tries again at every place of the text for each of
+    them, and the text is whatever path a client asks for.
+    """
+    head, *others = pattern.split("*")
+    if not others:
+        return text == pattern
+    *between, tail = others
+    at, end = len(head), len(text) - len(tail)
+    if at > end or not text.startswith(head) or not text.endswith(tail):
+        return False
+    # The first place of each part leaves the most room for the next: no other needs a try.
+    for part in between:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

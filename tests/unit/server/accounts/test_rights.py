@@ -31,10 +31,23 @@ class TestRights:
             ("runs/*/logs", "runs/a/logs", True),
             ("runs/*/logs", "runs/a", False),
             ("runs/.", "runs/a", False),
+            ("runs/a*a", "runs/a", False),
+            ("runs/a*a", "runs/aa", True),
+            ("*/a*b/*", "x/ab/", True),
+            ("*a*a*", "-a-", False),
+            ("*.tif", "files/a.tif/b.tif", True),
+            ("a*\n*b", "a\nb", True),
+            ("", "", True),
+            ("", "runs", False),
         ],
     )
     def test_a_star_stands_for_anything_and_nothing_else_is_special(self, locator, place, covered):
         assert Policy("*", locator, "ALLOW").covers("runs:read", place) is covered
+
+    def test_many_stars_do_not_try_every_way_through_a_long_path(self):
+        stars = Policy("*", "*/" * 200 + "*.tif", "ALLOW")
+        assert not stars.covers("files:read", "storage/" + "/" * 8000)
+        assert stars.covers("files:read", "storage/" + "/" * 8000 + "a.tif")
 
     def test_policies_about_other_storage_say_nothing_here(self):
         assert not Rights((Policy("*", "*", "ALLOW", "AWS"),)).allow("runs:read", "runs")
