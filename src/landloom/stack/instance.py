@@ -153,6 +153,20 @@ class Instance:
         record = ProcessRecord.read(self.lock_file)
         return record if record is not None and record.alive() else None
 
+    def is_held(self) -> bool:
+        """Whether some process holds the lock, be it known who or not."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the instance: there is one `up` per folder.

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -234,4 +235,6 @@ def _serves(process: psutil.Process, option: str) -> bool:
 def _serving(option: str) -> Iterator[ProcessRecord]:
     for process in psutil.process_iter():
         if _serves(process, option):
-            yield ProcessRecord(process.pid, process.create_time())
+            # One that ended meanwhile serves no more.
+            with suppress(psutil.NoSuchProcess):
+                yield ProcessRecord.of(process.pid)

@@ -1,4 +1,4 @@
-"""Processes that outlive us: known by pid and start time, so that a reused pid is never touched."""
+"""Processes that outlive us: known by pid and start, so that a reused pid is never touched."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Self
 import psutil
 
 from landloom.errors import SetupProblem
+from landloom.runner.processes import Identity, identify, is_alive
 from landloom.stack.files import write_private
 
-_START_TIME_TOLERANCE_S = 0.5
 _KILLED_SECONDS = 10.0
 """What the kernel gets to take a killed process away, its memory and open writes included."""
 
@@ -23,7 +23,9 @@ class ProcessRecord:
 
     pid: int
     create_time: float
-    """Unix time of its start, seconds, as psutil gives it."""
+    """Unix time of its start, seconds, as psutil gives it: it moves when the clock is set."""
+    start_ticks: int | None = None
+    """Start in clock ticks since boot, which no setting of the clock moves; Linux only."""
 
     @classmethod
     def of(cls, pid: int) -> Self:
@@ -32,15 +34,23 @@ class ProcessRecord:
         Raises:
             psutil.NoSuchProcess: There is none.
         """
-        return cls(pid, psutil.Process(pid).create_time())
+        found = identify(pid)
+        if found is None:
+            raise psutil.NoSuchProcess(pid)
+        return cls(found.pid, found.create_time, found.start_ticks)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """Read what `write` wrote; None where nothing readable is there."""
         try:
             found = json.loads(path.read_text())
-            return cls(int(found["pid"]), float(found["create_time"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            ticks = found.get("start_ticks")
+            return cls(
+                int(found["pid"]),
+                float(found["create_time"]),
+                int(ticks) if ticks is not None else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self, path: Path) -> None:
@@ -50,11 +60,11 @@ class ProcessRecord:
     def process(self) -> psutil.Process | None:
         """Return the process while it lives; None once it is gone, a zombie or another."""
         try:
+            # Before it is asked about: a later owner of the pid would then be seen by psutil.
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.create_time) < _START_TIME_TOLERANCE_S
-            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+        return found if is_alive(Identity(self.pid, self.create_time, self.start_ticks)) else None
 
     def alive(self) -> bool:
         """Whether it still runs."""

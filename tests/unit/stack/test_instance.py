@@ -1,11 +1,13 @@
 """The data folder: its lock, its ports, its secret, its refusals."""
 
+import json
 import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -120,9 +122,21 @@ class TestProcessRecord:
     def test_a_reused_pid_is_another_process(self):
         mine = ProcessRecord.of(os.getpid())
         assert mine.alive()
-        other = ProcessRecord(mine.pid, mine.create_time - 60)
+        other = replace(mine, start_ticks=mine.start_ticks - 1)
         assert not other.alive()
         assert not other.end(grace_seconds=1)
+        assert not replace(mine, start_ticks=None, create_time=mine.create_time - 60).alive()
+
+    def test_a_clock_that_was_set_makes_no_process_another(self, tmp_path):
+        mine = ProcessRecord.of(os.getpid())
+        replace(mine, create_time=mine.create_time - 3600).write(tmp_path / "pid")
+        assert ProcessRecord.read(tmp_path / "pid").alive()
+
+    def test_a_record_of_before_there_were_ticks_is_read(self, tmp_path):
+        mine = ProcessRecord.of(os.getpid())
+        old = json.dumps({"pid": mine.pid, "create_time": mine.create_time})
+        (tmp_path / "pid").write_text(old)
+        assert ProcessRecord.read(tmp_path / "pid").alive()
 
     def test_one_that_ignores_the_request_is_killed(self):
         code = "import signal, time; signal.signal(15, 1); print('on', flush=True); time.sleep(60)"
