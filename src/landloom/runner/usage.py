@@ -94,7 +94,11 @@ class Meter:
         with suppress(OSError):
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, f"{line}\n".encode())
+                end = os.fstat(descriptor).st_size
+                data = f"{line}\n".encode()
+                if os.write(descriptor, data) < len(data):
+                    # The next sample would be glued to half of this one.
+                    os.ftruncate(descriptor, end)
             finally:
                 os.close(descriptor)
 
@@ -102,16 +106,22 @@ class Meter:
 def read_usage(directory: Path) -> list[Sample]:
     """Return a workload's samples, oldest first; none where none was taken."""
     try:
-        text = (directory / USAGE).read_text(encoding="ascii")
+        text = (directory / USAGE).read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         return []
     samples = []
     # The last piece is empty, or half a line that is being written.
     for line in text.split("\n")[:-1]:
-        at, cpu, memory, *gpu = line.split()
-        use = GpuUse(*map(float, gpu)) if gpu else None
-        samples.append(Sample(float(at), float(cpu), int(memory), use))
+        # What a power cut, or a disk that was full, left torn is no sample.
+        with suppress(ValueError, TypeError):
+            samples.append(_sample(line))
     return samples
+
+
+def _sample(line: str) -> Sample:
+    at, cpu, memory, *gpu = line.split()
+    use = GpuUse(*map(float, gpu)) if gpu else None
+    return Sample(float(at), float(cpu), int(memory), use)
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:

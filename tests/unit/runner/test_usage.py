@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
@@ -24,6 +25,26 @@ def test_half_a_line_is_left_for_later(tmp_path):
     assert read_usage(tmp_path) == []
     (tmp_path / USAGE).write_text("1.5 2.0 300\n2.5 2.")
     assert read_usage(tmp_path) == [Sample(1.5, 2.0, 300)]
+
+
+def test_a_torn_line_costs_its_sample_and_no_other(tmp_path):
+    torn = b"1.5 2.0 300\n1.6 2.11.7 2.2 400 \n1.8 2.3\n\n\0\xff\n1.9 2.4 500 1 2 3\n2.5 2.6 700\n"
+    (tmp_path / USAGE).write_bytes(torn)
+    assert read_usage(tmp_path) == [Sample(1.5, 2.0, 300), Sample(2.5, 2.6, 700)]
+
+
+def test_a_sample_that_finds_half_its_room_leaves_none_of_it(tmp_path):
+    """A limit on a file's size cuts a write short as a full disk does."""
+    meter = Meter(tmp_path, None)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    whole = "1.5 2.0 300\n"
+    (tmp_path / USAGE).write_text(whole)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, before[1]))
+    try:
+        meter.look([psutil.Process()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / USAGE).read_text() == whole
 
 
 @pytest.mark.parametrize(("limit", "exceeded"), [(None, False), (1 << 20, True), (1 << 50, False)])
