@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import anyio
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 
 from landloom.server import errors
 from landloom.server.access import Access
+from landloom.server.accounts.auth import admit
 from landloom.server.accounts.keys import Keys, add_key
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
@@ -44,6 +46,20 @@ class TestWhoIsLetIn:
     )
     def test_with_a_wrong_one(self, api: Platform, headers: dict[str, str]) -> None:
         assert_error(httpx.get(f"{api.url}/runs", headers=headers), 401, "UNAUTHORIZED_ERROR")
+
+    @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "ll_wrong"}], ids=["none", "wrong"])
+    def test_before_a_body_is_read(self, api: Platform, headers: dict[str, str]) -> None:
+        content_type = {"Content-Type": "application/json"}
+        for path in ("/runs", "/rasterflow/runs"):
+            answer = httpx.post(f"{api.url}{path}", content=b"{", headers=headers | content_type)
+            assert_error(answer, 401, "UNAUTHORIZED_ERROR")
+        # A body that never comes: whoever waits for it does not answer.
+        announced = {"Host": "x", "Content-Length": "1000000", **content_type, **headers}
+        address = httpx.URL(api.url)
+        with socket.create_connection((address.host, address.port), timeout=60) as line:
+            told = "".join(f"{name}: {value}\r\n" for name, value in announced.items())
+            line.sendall(f"POST /runs HTTP/1.1\r\n{told}\r\n{{".encode())
+            assert line.recv(12) == b"HTTP/1.1 401"
 
     def test_header_names_in_any_case_and_bearer(self, api: Platform) -> None:
         key = api.admin.api_key
@@ -107,7 +123,7 @@ class TestShape:
     async def test_a_bug_is_a_500_that_quotes_nothing(self) -> None:
         app = FastAPI()
         errors.install(app)
-        app.add_middleware(Access, meters=Meters())
+        app.add_middleware(Access, meters=Meters(), admit=admit)
 
         @app.get("/bug")
         async def bug() -> None:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from landloom.server import errors, health
 from landloom.server.access import Access
 from landloom.server.accounts import endpoints as account_routes
+from landloom.server.accounts.auth import admit
 from landloom.server.hints import endpoints as hint_routes
 from landloom.server.launchers.choice import choose_launchers
 from landloom.server.launchers.isolation import Isolation
@@ -88,7 +89,7 @@ def create_app(
     )
     app.state.services = services
     errors.install(app)
-    app.add_middleware(Access, meters=services.meters)
+    app.add_middleware(Access, meters=services.meters, admit=admit)
     app.include_router(run_routes.router)
     app.include_router(metric_routes.router)
     app.include_router(workflow_routes.router)

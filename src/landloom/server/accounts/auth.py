@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -32,6 +33,16 @@ async def caller(
         )
     keys: Keys = request.app.state.services.keys
     return await keys.recognise(key)
+
+
+async def admit(scope: MutableMapping[str, Any]) -> None:
+    """Do nothing if a request, as ASGI describes it, was sent with a key.
+
+    Raises:
+        Unauthorized: No key was sent, or it opens nothing.
+    """
+    request = Request(scope)
+    await caller(request, await _bearer(request), await _header(request))
 
 
 def having(right: str) -> Any:
