@@ -104,27 +104,38 @@ class Progress:
                 repository.add_event(session, lease.row_id, code, message)
         return held
 
-    async def ended(self, lease: Lease, ending: Ending) -> None:
-        """Publish how a run ended, and take back all it was given."""
-        at = now()
+    async def ended(self, lease: Lease, ending: Ending) -> bool:
+        """Publish how a run ended, and take back all it was given.
+
+        Returns:
+            Whether the run is over, by this or by an end it had before. It is not where the lease
+            is lost: then another server drives it, and what it was given is left to it.
+        """
         async with self._database.writing(None) as session:
-            held = await self._leases.write(
-                session,
-                lease,
-                *(RunStatus.PENDING, RunStatus.RUNNING),
-                status=ending.status,
-                timed_out=ending.timed_out,
-                exit_code=ending.exit_code,
-                completed_at=at,
-                app_status=ending.app_status,
-                updated_at=at,
-            )
-            if held and ending.code is not None:
-                repository.add_event(
-                    session, lease.row_id, ending.code, ending.message, ending.meta
-                )
+            held = await self._write_end(session, lease, ending)
+            # A run that was cancelled while it was prepared got its key afterwards, perhaps.
+            if not held and not await repository.is_over(session, lease.row_id):
+                return False
             await accounts.revoke_keys_of_run(session, lease.row_id)
             tell_workflows = await self._cancel_workflows(session, lease.row_id)
         tell_workflows()
         if held:
             _log.info("run ended", status=ending.status, exit_code=ending.exit_code)
+        return True
+
+    async def _write_end(self, session: AsyncSession, lease: Lease, ending: Ending) -> bool:
+        at = now()
+        held = await self._leases.write(
+            session,
+            lease,
+            *(RunStatus.PENDING, RunStatus.RUNNING),
+            status=ending.status,
+            timed_out=ending.timed_out,
+            exit_code=ending.exit_code,
+            completed_at=at,
+            app_status=ending.app_status,
+            updated_at=at,
+        )
+        if held and ending.code is not None:
+            repository.add_event(session, lease.row_id, ending.code, ending.message, ending.meta)
+        return held

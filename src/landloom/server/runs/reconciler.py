@@ -110,12 +110,12 @@ class RunQueue(LeasedRows[Run]):
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a run that the server itself fails on."""
         del problem  # It is in the server's log, and may quote what is not the user's to read.
-        # First, so that nothing is ended that cannot be told as ended.
-        await self._progress.ended(
+        # First, so that nothing is ended that cannot be told as ended, or that another drives.
+        if await self._progress.ended(
             lease, not_started("The server failed on this run; its log says why.")
-        )
-        with suppress(LandloomError):
-            await self._launcher.cancel(self._directory(lease))
+        ):
+            with suppress(LandloomError):
+                await self._launcher.cancel(self._directory(lease))
 
     async def drive(self, lease: Lease, cancelled: asyncio.Event) -> None:
         """See a run from where it stands to its end."""

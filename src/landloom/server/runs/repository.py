@@ -86,6 +86,12 @@ async def exists(session: AsyncSession, run_id: str) -> bool:
     return (await session.scalars(select(Run.id).where(Run.id == run_id))).first() is not None
 
 
+async def is_over(session: AsyncSession, run_id: str) -> bool:
+    """Say whether a run has a final status."""
+    query = select(Run.id).where(Run.id == run_id, Run.status.not_in(_UNFINISHED))
+    return (await session.scalars(query)).first() is not None
+
+
 async def count(session: AsyncSession, wanted: RunFilter) -> int:
     """Count the runs of a listing.
 
