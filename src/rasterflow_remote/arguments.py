@@ -8,9 +8,12 @@ from os import PathLike, fspath
 from typing import Any
 
 from landloom.errors import InvalidInput
-from landloom.wire.enums import NamedEnum
+from landloom.wire.enums import DatasetEnum, NamedEnum
 from landloom.wire.requests import Aoi
 from rasterflow_remote.results import MosaicResult
+
+DEGREES = "EPSG:4326"
+"""The CRS of GeoJSON that names none."""
 
 
 def renamed[T](method: str, old: tuple[str, T | None], new: tuple[str, T | None]) -> T | None:
@@ -56,6 +59,21 @@ def member_name(kind: type[NamedEnum], given: object) -> str:
         return str(given)
 
 
+def dataset_names(given: object) -> list[str]:
+    """Return what a mosaic is built of as names of a catalogue; one may stand alone.
+
+    Raises:
+        InvalidInput: It is neither a dataset nor a list of datasets.
+    """
+    found = [given] if isinstance(given, str) else given
+    if isinstance(found, Mapping) or not isinstance(found, Iterable):
+        raise InvalidInput(
+            f"datasets is a {type(given).__name__}.",
+            suggestion="Pass a list of datasets, such as [DatasetEnum.S2_MED_PLANTING].",
+        )
+    return [member_name(DatasetEnum, name) for name in found]
+
+
 def prompts(given: object) -> list[str]:
     """Return text prompts as a list; one may stand alone.
 
@@ -72,7 +90,10 @@ def prompts(given: object) -> list[str]:
 
 
 def portable_aoi(aoi: object) -> Aoi:
-    """Return an AOI that can travel: a URL as it is, a GeoDataFrame as GeoJSON in EPSG:4326.
+    """Return an AOI that can travel: a URL as it is, a GeoDataFrame as GeoJSON in its own CRS.
+
+    The engine learns the CRS: it knows which way an edge goes round the antimeridian, and where
+    exactly the corners of a rectangle lie.
 
     Raises:
         InvalidInput: It is none of the things an AOI may be, or a frame without a CRS.
@@ -83,18 +104,34 @@ def portable_aoi(aoi: object) -> Aoi:
         return fspath(aoi)
     if not hasattr(aoi, "to_crs") and hasattr(aoi, "__geo_interface__"):
         return dict(aoi.__geo_interface__)
-    if not (hasattr(aoi, "to_crs") and hasattr(aoi, "geometry")):
+    if not hasattr(aoi, "to_crs"):
         raise InvalidInput(
             f"aoi is a {type(aoi).__name__}.",
             suggestion="Pass the URL of a GeoParquet or GeoJSON file, a GeoDataFrame, or GeoJSON.",
         )
     frame: Any = aoi
-    if frame.crs is None:
+    try:
+        geometry = frame.geometry
+    except AttributeError:  # what geopandas raises where no column is the active one
+        raise InvalidInput(
+            "The AOI's GeoDataFrame has no active geometry column.",
+            suggestion='Name it: gdf = gdf.set_geometry("geometry").',
+        ) from None
+    if geometry.crs is None:
         raise InvalidInput(
             "The AOI's GeoDataFrame has no CRS.",
             suggestion="Say which one it is in: gdf = gdf.set_crs(4326).",
         )
-    return dict(frame.to_crs(4326).geometry.__geo_interface__)
+    document = dict(geometry.__geo_interface__)
+    if geometry.crs != DEGREES:
+        document["crs"] = {"type": "name", "properties": {"name": _name_of(geometry.crs)}}
+    return document
+
+
+def _name_of(crs: Any) -> str:
+    """Return a name by which pyproj knows a CRS: of the registry, or its whole description."""
+    registered = crs.to_authority(min_confidence=100)
+    return str(crs.to_wkt()) if registered is None else ":".join(registered)
 
 
 def store_uris(mosaics: object) -> list[str]:
@@ -112,7 +149,13 @@ def store_uris(mosaics: object) -> list[str]:
     columns = getattr(mosaics, "columns", ())
     if "location" in columns:
         return [str(location) for location in mosaics["location"]]  # type: ignore[index]
-    if isinstance(mosaics, Iterable):
+    if len(columns):
+        raise InvalidInput(
+            f"mosaics is a {type(mosaics).__name__} without a column `location`; it has"
+            f" {', '.join(map(str, columns))}.",
+            suggestion="Pass an index of mosaics, such as `result.mosaic_index_gdf`.",
+        )
+    if isinstance(mosaics, Iterable) and not isinstance(mosaics, Mapping | bytes):
         return [uri for item in mosaics for uri in store_uris(item)]
     raise InvalidInput(
         f"mosaics is a {type(mosaics).__name__}.",

@@ -25,9 +25,14 @@ class Backend(Protocol):
         """The server's URL; None for in-process work."""
 
     def run(
-        self, request: WorkflowRequest, show: Callable[[ProgressEvent], None]
-    ) -> tuple[str, WorkflowResult]:
-        """Do the work, showing each step; return the workflow's id and what it made.
+        self,
+        request: WorkflowRequest,
+        show: Callable[[ProgressEvent], None],
+        begun: Callable[[str], None],
+    ) -> WorkflowResult:
+        """Do the work, showing each step, and return what it made.
+
+        `begun` is told the workflow's id as soon as there is one: work that fails has one, too.
 
         Ctrl-C, or any other exception while waiting, cancels the workflow before it propagates.
 

@@ -32,13 +32,13 @@ class Caller:
         request = _validated(given)
         with WorkflowDisplay(kind) as display:
             try:
-                identity, result = self._backend.run(request, display.show)
+                result = self._backend.run(request, display.show, display.begun)
             except LandloomError:
-                display.finish("-", "FAILED")
+                display.finish("FAILED")
                 raise
         if result.plan is not None:
             print_plan(result.plan)
-        display.finish(identity, "COMPLETED (cached)" if result.cached else "COMPLETED")
+        display.finish("COMPLETED (cached)" if result.cached else "COMPLETED")
         return result
 
 
@@ -49,4 +49,5 @@ def _validated(given: dict[str, Any]) -> WorkflowRequest:
         first = problem.errors()[0]
         # The first part of `loc` is the kind that discriminates the union, no argument of theirs.
         field = ".".join(str(part) for part in first["loc"][1:])
-        raise InvalidInput(f"{given['kind']}: {field or 'request'}: {first['msg']}.") from problem
+        said = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{given['kind']}: {field or 'request'}: {said}.") from problem

@@ -43,7 +43,8 @@ class DerivedMethods(Caller):
             features: Bands to make polygons of, each apart.
             threshold: Smallest probability that counts, above 0 and at most 1.
             vectorize_method: How polygons are made.
-            vectorize_config: Options, such as `{"stats": True}`.
+            vectorize_config: Options, such as `{"stats": True, "close_holes": True}`; with
+                `"pmtiles": True` vector tiles lie beside the folder, at the result's `pmtiles_uri`.
             store: The older name of `mosaic`.
             target_crs: EPSG code of the polygons.
             runtime: How much of a machine the work may use.
@@ -59,7 +60,7 @@ class DerivedMethods(Caller):
             features=required(method, "features", features),
             threshold=threshold,
             vectorize_method=VectorizeMethodEnum.parse(vectorize_method),
-            vectorize_config=dict(vectorize_config or {}),
+            vectorize_config={} if vectorize_config is None else vectorize_config,
             target_crs=target_crs,
             runtime=RuntimeEnum.parse(runtime),
             bucket=bucket,

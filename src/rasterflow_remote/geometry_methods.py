@@ -53,7 +53,7 @@ class GeometryMethods(Caller):
             output: `polygons` or `boxes`.
             patch_size: Side of the model's window, pixels.
             clip_size: Pixels at each side of a patch that belong to its neighbours.
-            device: `cpu` or `cuda`.
+            device: `cpu`, `cuda`, or one GPU of several, such as `cuda:1`.
             max_batch_size: Patches in one forward pass, at most.
             store: The older name of `mosaics`.
             target_crs: EPSG code of the geometries.

@@ -20,7 +20,7 @@ class InferenceConfig:
     clip_size: int
     """Pixels at each side of a patch that are down-weighted or dropped."""
     device: str
-    """`cpu` or `cuda`."""
+    """`cpu`, `cuda`, or one GPU of several, such as `cuda:1`."""
     features: list[str]
     """Bands of the mosaic in the order of the model's input channels."""
     labels: list[str]

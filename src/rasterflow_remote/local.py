@@ -18,8 +18,11 @@ class LocalBackend:
     url = None
 
     def run(
-        self, request: WorkflowRequest, show: Callable[[ProgressEvent], None]
-    ) -> tuple[str, WorkflowResult]:
+        self,
+        request: WorkflowRequest,
+        show: Callable[[ProgressEvent], None],
+        begun: Callable[[str], None],
+    ) -> WorkflowResult:
         """Do the work; see `Backend.run`. Ctrl-C ends it between two tiles."""
         try:
             # Heavy, and an optional extra.
@@ -32,9 +35,10 @@ class LocalBackend:
                 " or install the engine: pip install 'landloom[raster]'.",
             ) from missing
         identity = _new_id()
+        begun(identity)
         settings = EngineSettings.from_environment()
         settings = settings.writing_to(f"{settings.output_uri}{identity}/")
-        return identity, run(request, settings=settings, seed=identity, show=show)
+        return run(request, settings=settings, seed=identity, show=show)
 
 
 def _new_id() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from landloom.wire.enums import DatasetEnum, ResamplingMethod, RuntimeEnum
 from rasterflow_remote.arguments import (
-    member_name,
+    dataset_names,
     pass_over,
     portable_aoi,
     renamed,
@@ -52,11 +52,10 @@ class MosaicMethods(Caller):
             overviews: Write overviews and statistics into the mosaic while it is built.
         """
         pass_over(envs)
-        chosen = [datasets] if isinstance(datasets, str) else list(datasets)
         target = renamed("build_mosaics", ("crs_epsg", crs_epsg), ("target_crs", target_crs))
         return self._mosaic(
             "build_mosaics",
-            datasets=[member_name(DatasetEnum, name) for name in chosen],
+            datasets=dataset_names(datasets),
             aoi=portable_aoi(aoi),
             start=start,
             end=end,

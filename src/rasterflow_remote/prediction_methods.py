@@ -134,7 +134,7 @@ class PredictionMethods(Caller):
             model_path: URL or path of a `.pt2` file.
             patch_size: Side of the model's window, pixels.
             clip_size: Pixels at each side of a patch that are down-weighted or dropped.
-            device: `cpu` or `cuda`.
+            device: `cpu`, `cuda`, or one GPU of several, such as `cuda:1`.
             features: Bands of the mosaic in the order of the model's input channels.
             labels: Names of the model's output channels, in order.
             actor: What the model's outputs mean.

@@ -48,11 +48,15 @@ class ServerBackend:
         )
 
     def run(
-        self, request: WorkflowRequest, show: Callable[[ProgressEvent], None]
-    ) -> tuple[str, WorkflowResult]:
+        self,
+        request: WorkflowRequest,
+        show: Callable[[ProgressEvent], None],
+        begun: Callable[[str], None],
+    ) -> WorkflowResult:
         """Do the work on the server; see `Backend.run`."""
         created = self._ask("POST", "/rasterflow/runs", body=request.model_dump(mode="json"))
         identity = WorkflowView.model_validate(created).id
+        begun(identity)
         try:
             view = self._follow(identity, show)
         except BaseException:
@@ -61,7 +65,7 @@ class ServerBackend:
                 self._http.delete(f"/rasterflow/runs/{identity}", timeout=10.0)
             raise
         if view.status is WorkflowStatus.COMPLETED and view.result is not None:
-            return identity, view.result
+            return view.result
         raise _failure(view)
 
     def _follow(self, identity: str, show: Callable[[ProgressEvent], None]) -> WorkflowView:

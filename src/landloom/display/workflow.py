@@ -29,6 +29,7 @@ class WorkflowDisplay:
         self._bars = StageBars(self._console)
         self._started = time.monotonic()
         self._stage = ""
+        self._identity = "-"
 
     def __enter__(self) -> Self:
         self._bars.__enter__()
@@ -41,6 +42,10 @@ class WorkflowDisplay:
         trace: TracebackType | None,
     ) -> None:
         self._bars.__exit__(kind, error, trace)
+
+    def begun(self, identity: str) -> None:
+        """Take note of the workflow's id, for the line that says how it ended."""
+        self._identity = identity
 
     def show(self, event: ProgressEvent) -> None:
         """Show one event."""
@@ -55,13 +60,13 @@ class WorkflowDisplay:
         self._stage = event.stage
         self._bars.show(event.stage, event.message, event.done, event.total)
 
-    def finish(self, identity: str, state: str) -> None:
-        """Say how it ended: seconds, state, id."""
+    def finish(self, state: str) -> None:
+        """Say how it ended: seconds, state, id; the id is `-` where none was known."""
         if state.startswith("COMPLETED"):
             for stage in ("search", "publish"):
                 self._bars.finish(stage)
         seconds = time.monotonic() - self._started
-        self._line(f"[{LABEL}] {self._title} [{seconds:.1f} s] {state} ID: {identity}")
+        self._line(f"[{LABEL}] {self._title} [{seconds:.1f} s] {state} ID: {self._identity}")
 
     def _line(self, line: str) -> None:
         """Print a line as it is, however long, at once."""

@@ -9,8 +9,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
+from landloom.wire.device import device_name
 from landloom.wire.enums import (
     MergeModeEnum,
     MosaicToMosaicActorEnum,
@@ -18,10 +26,18 @@ from landloom.wire.enums import (
     RuntimeEnum,
     VectorizeMethodEnum,
 )
+from landloom.wire.freeform import AnyNumber, FreeForm, distinct, plain_object
 from landloom.wire.model import WireModel
 
-Aoi = str | dict[str, Any]
-"""Where to work: the URL of a GeoParquet or GeoJSON file, or a GeoJSON object in EPSG:4326."""
+Aoi = Annotated[str | dict[str, Any], BeforeValidator(plain_object)]
+"""Where to work: the URL of a GeoParquet or GeoJSON file, or a GeoJSON object. It is in EPSG:4326
+unless it has the `crs` member of GeoJSON of 2008."""
+
+Labels = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
+"""Names of the bands of an output."""
+
+Device = Annotated[str, AfterValidator(device_name)]
+"""Where a model runs: `cpu`, `cuda`, or one CUDA device of several, such as `cuda:1`."""
 
 
 class _Request(WireModel):
@@ -72,7 +88,7 @@ class BuildMosaics(_Window):
     """Build one mosaic per AOI row, the bands of all datasets side by side."""
 
     kind: Literal["build_mosaics"] = "build_mosaics"
-    datasets: Annotated[list[str], Field(min_length=1)]
+    datasets: Labels
 
 
 class BuildGtiMosaics(_Mosaics):
@@ -86,7 +102,7 @@ class BuildGtiMosaics(_Mosaics):
     gti: str
     """URL of the index."""
     aoi: Aoi
-    bands: Annotated[list[str], Field(min_length=1)]
+    bands: Labels
     """Labels of the output, one for each band of the rasters, by position."""
     location_field: str = "location"
     """Column with each raster's URL."""
@@ -94,7 +110,7 @@ class BuildGtiMosaics(_Mosaics):
     """Column of timestamps or years; each distinct value is a time step. None is one step."""
     target_crs: int | None = None
     """EPSG code of the output; None is the CRS of the first raster in the AOI."""
-    resolution: Annotated[float, Field(gt=0)] | None = None
+    resolution: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Pixel size in units of the output's CRS; None is that of the first raster in the AOI."""
     xy_chunksize: Annotated[int, Field(ge=16, le=8192)] | None = None
     """Pixels a side of an inner chunk; None is the engine's own choice."""
@@ -104,7 +120,7 @@ class BuildGtiMosaics(_Mosaics):
     sort_field: str | None = None
     """Column by which rasters are drawn: greater values on top. None is the order of the rows."""
     resampling: ResamplingMethod = ResamplingMethod.NEAREST
-    nodata: float | None = None
+    nodata: AnyNumber = None
     """Value of pixels without data; None leaves it to the rasters."""
 
 
@@ -122,9 +138,9 @@ class Inference(WireModel):
     actor: MosaicToMosaicActorEnum = MosaicToMosaicActorEnum.SEMANTIC_SEGMENTATION_PYTORCH
     patch_size: Annotated[int, Field(ge=8, le=8192)]
     clip_size: Annotated[int, Field(ge=0)]
-    device: str = "cpu"
+    device: Device = "cpu"
     features: Annotated[list[str], Field(min_length=1)]
-    labels: Annotated[list[str], Field(min_length=1)]
+    labels: Labels
     max_batch_size: Annotated[int, Field(ge=1)] = 8
     merge_mode: MergeModeEnum = MergeModeEnum.WEIGHTED_AVERAGE
 
@@ -156,7 +172,7 @@ class GeometryInference(WireModel):
     output: Literal["polygons", "boxes"] = "polygons"
     patch_size: Annotated[int, Field(ge=8, le=8192)] = 1008
     clip_size: Annotated[int, Field(ge=0)] = 126
-    device: str = "cpu"
+    device: Device = "cpu"
     max_batch_size: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
@@ -192,7 +208,7 @@ class RunMosaicsChange(_Request):
     kind: Literal["run_mosaics_change"] = "run_mosaics_change"
     mosaics: Annotated[list[str], Field(min_length=1)]
     """Store URIs, or one index URI (`.parquet`)."""
-    features: Annotated[list[str], Field(min_length=1)] | None = None
+    features: Labels | None = None
     """Bands to compare; None is every band."""
 
 
@@ -211,7 +227,7 @@ class VectorizeMosaic(_Request):
     features: Annotated[list[str], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     vectorize_method: VectorizeMethodEnum = VectorizeMethodEnum.SEMANTIC_SEGMENTATION_RASTERIO
-    vectorize_config: dict[str, Any] = {}
+    vectorize_config: FreeForm = {}
     target_crs: int = 4326
     """EPSG code of the polygons."""
 

@@ -29,7 +29,8 @@ def shown(*, terminal: bool, state: str = "COMPLETED") -> str:
         display.show(event("mosaic", LONG, 1))
         display.show(event("mosaic", "Left out: B04.tif", level="warning"))
         display.show(event("mosaic", "composite [of] 2 scenes", 4))
-    display.finish("id", state)
+        display.begun("id")
+    display.finish(state)
     return text.getvalue()
 
 

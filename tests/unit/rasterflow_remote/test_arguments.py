@@ -4,12 +4,15 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
+from pyproj import Transformer
 from shapely.geometry import box, shape
 
 from landloom.errors import InvalidInput
+from landloom.raster.aoi import read_aoi
 from landloom.wire.enums import DatasetEnum, ModelRecipes
 from landloom.wire.results import MosaicRow, WorkflowResult
 from rasterflow_remote.arguments import (
+    dataset_names,
     member_name,
     one_store,
     pass_over,
@@ -44,12 +47,42 @@ class TestMemberName:
 
 
 class TestPortableAoi:
-    def test_a_frame_in_any_crs_becomes_geojson_in_degrees(self):
-        frame = gpd.GeoDataFrame(geometry=[box(13.1, 48.2, 13.2, 48.3)], crs=4326).to_crs(32633)
-        travelled = portable_aoi(frame)
+    def test_a_frame_in_degrees_becomes_geojson(self):
+        place = box(13.1, 48.2, 13.2, 48.3)
+        travelled = portable_aoi(gpd.GeoDataFrame(geometry=[place], crs=4326))
         assert json.loads(json.dumps(travelled))["type"] == "FeatureCollection"
-        bounds = shape(travelled["features"][0]["geometry"]).bounds
-        assert bounds == pytest.approx((13.1, 48.2, 13.2, 48.3), abs=1e-8)
+        assert "crs" not in travelled
+        assert shape(travelled["features"][0]["geometry"]).equals(place)
+
+    @pytest.mark.parametrize(
+        "crs", [32633, 3857, 31287, "ESRI:102031", "+proj=laea +lat_0=48 +lon_0=13 +ellps=GRS80"]
+    )
+    def test_a_frame_in_another_crs_keeps_it_and_the_engine_knows_it(self, crs):
+        place = box(13.1, 48.2, 13.2, 48.3)
+        frame = gpd.GeoDataFrame(geometry=[place], crs=4326).to_crs(crs)
+        travelled = json.loads(json.dumps(portable_aoi(frame)))
+        assert shape(travelled["features"][0]["geometry"]).equals(frame.geometry.iloc[0])
+        (row,) = read_aoi(travelled)
+        assert row.geometry.bounds == pytest.approx(place.bounds, abs=1e-5)
+
+    def test_a_frame_across_the_antimeridian_is_the_same_as_a_file_of_it(self, tmp_path):
+        to_pacific = Transformer.from_crs(4326, 3832, always_xy=True)
+        (west, north), (east, south) = (
+            to_pacific.transform(*corner) for corner in ((179.98, -17.0), (-179.98, -17.04))
+        )
+        frame = gpd.GeoDataFrame(geometry=[box(west, south, east, north)], crs=3832)
+        frame.to_parquet(tmp_path / "aoi.parquet")
+        (here,), (there,) = read_aoi(portable_aoi(frame)), read_aoi(str(tmp_path / "aoi.parquet"))
+        assert here.geometry.equals(there.geometry)
+        assert here.geometry.bounds[0::2] == (-180, 180)
+
+    def test_a_frame_without_geometries_is_told_so(self):
+        frame = gpd.GeoDataFrame({"a": [1]})
+        with pytest.raises(InvalidInput, match="no active geometry column"):
+            portable_aoi(frame)
+        named = gpd.GeoDataFrame({"place": gpd.GeoSeries([box(0, 0, 1, 1)])})
+        with pytest.raises(InvalidInput, match="set_geometry"):
+            portable_aoi(named)
 
     def test_a_frame_without_crs_is_refused_with_the_way_out(self):
         with pytest.raises(InvalidInput, match="set_crs"):
@@ -86,6 +119,23 @@ class TestStoreUris:
     def test_refuses_what_names_no_store(self):
         with pytest.raises(InvalidInput, match="float"):
             store_uris(1.5)
+        with pytest.raises(InvalidInput, match="dict"):
+            store_uris({"s3://b/a.zarr": 1})
+
+    def test_refuses_a_table_that_is_no_index_by_its_columns(self):
+        frame = gpd.GeoDataFrame({"label": ["field"]}, geometry=[box(0, 0, 1, 1)], crs=4326)
+        with pytest.raises(InvalidInput, match="without a column `location`; it has label, geom"):
+            one_store("vectorize_mosaic", frame)
+
+
+class TestDatasetNames:
+    def test_one_may_stand_alone(self):
+        assert dataset_names("naip_30cm") == dataset_names([DatasetEnum.NAIP_30CM]) == ["NAIP_30CM"]
+
+    @pytest.mark.parametrize("wrong", [None, 7, {"NAIP_30CM": 1}])
+    def test_what_is_no_list_is_refused(self, wrong):
+        with pytest.raises(InvalidInput, match=f"datasets is a {type(wrong).__name__}"):
+            dataset_names(wrong)
 
 
 class TestOneStore:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from tests.engine.workflows import PLACE, SAMPLES, WINDOW
 
+from landloom.errors import CatalogProblem
 from rasterflow_remote import RasterflowClient
 
 
@@ -43,4 +45,13 @@ def test_a_dry_run_prints_a_table_and_leaves_nothing(
     assert planned == ""
     assert "1 SAMPLE_PLANTING" in text
     assert "Nothing was run." in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_call_that_fails_says_the_id_of_its_workflow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CatalogProblem):
+        RasterflowClient().build_mosaics(["NO_SUCH"], PLACE, **WINDOW)
+    assert re.search(r"FAILED ID: [a-z0-9]{20}$", capsys.readouterr().out.strip())
     assert not list(tmp_path.iterdir())

@@ -1,11 +1,29 @@
+import json
+import math
+
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from landloom import errors
 from landloom.wire.enums import RuntimeEnum
-from landloom.wire.requests import BuildAndPredictRecipe, VectorizeMosaic, workflow_request
+from landloom.wire.requests import (
+    BuildAndPredictRecipe,
+    BuildGtiMosaics,
+    BuildMosaics,
+    Inference,
+    VectorizeMosaic,
+    workflow_request,
+)
 
 WINDOW = {"aoi": "a.geojson", "start": "2023-01-01", "end": "2024-01-01"}
+INFERENCE = {
+    "model_path": "m.pt2",
+    "patch_size": 32,
+    "clip_size": 4,
+    "features": ["a"],
+    "labels": ["b"],
+}
 
 
 def test_a_request_is_told_apart_by_its_kind_and_travels_unchanged():
@@ -42,6 +60,76 @@ def test_bad_values_are_refused_by_name(change, word):
 def test_thresholds_lie_above_zero_and_up_to_one(threshold):
     with pytest.raises(ValidationError, match="threshold"):
         VectorizeMosaic(mosaic="a.zarr", features=["field"], threshold=threshold)
+
+
+class TestWhatJsonCannotCarry:
+    """A request is the same whether it is run where it is made or on a server."""
+
+    @pytest.mark.parametrize(
+        ("config", "sentence"),
+        [
+            ({"close_holes": math.inf}, "close_holes: inf is no number"),
+            ({"min_area_m2": math.nan}, "min_area_m2: nan is no number"),
+            ({"threshold": {"field": np.float32("nan")}}, "threshold.field: nan is no number"),
+            ({"watershed": {"surface": {1}}}, "watershed.surface: a set is nothing"),
+            ([1], "valid dictionary"),
+        ],
+    )
+    def test_is_refused_by_name(self, config, sentence):
+        with pytest.raises(ValidationError, match=f"vectorize_config\n.*{sentence}"):
+            VectorizeMosaic(mosaic="a.zarr", features=["field"], vectorize_config=config)
+
+    def test_coordinates_are_finite(self):
+        place = {"type": "Point", "coordinates": (math.inf, 0.0)}
+        with pytest.raises(ValidationError, match=r"aoi\n.*coordinates\.0: inf is no number"):
+            BuildMosaics(datasets=["A"], **{**WINDOW, "aoi": place})
+
+    def test_numbers_of_numpy_become_plain_ones(self):
+        config = {"min_area_m2": np.int64(5), "stats": np.bool_(True), "simplify": np.float32(0.5)}
+        config["threshold"] = {"field": np.float64(0.25)}
+        request = VectorizeMosaic(mosaic="a.zarr", features=["field"], vectorize_config=config)
+        assert json.loads(request.model_dump_json()) == request.model_dump(mode="json")
+        assert request.vectorize_config["min_area_m2"].__class__ is int
+        assert workflow_request.validate_json(request.model_dump_json()) == request
+
+    @pytest.mark.parametrize("nodata", [math.nan, math.inf, -math.inf, 0, -9999.5, None])
+    def test_any_nodata_travels(self, nodata):
+        request = BuildGtiMosaics(gti="a.parquet", aoi="a", bands=["b"], nodata=nodata)
+        body = json.dumps(request.model_dump(mode="json"), allow_nan=False)
+        arrived = workflow_request.validate_json(body)
+        assert repr(arrived.nodata) == repr(request.nodata)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "more"),
+    [
+        ("build_mosaics", "datasets", WINDOW),
+        ("build_gti_mosaics", "bands", {"gti": "a.parquet", "aoi": "a"}),
+        ("run_mosaics_change", "features", {"mosaics": ["a.zarr"]}),
+        ("predict_mosaic", "inference.labels", {"mosaics": ["a.zarr"], "inference": INFERENCE}),
+    ],
+)
+def test_no_two_bands_of_an_output_have_one_name(kind, field, more):
+    given = {"kind": kind, **more}
+    if kind == "predict_mosaic":
+        given["inference"] = {**INFERENCE, "labels": ["a", "b", "a"]}
+    else:
+        given[field] = ["a", "b", "a"]
+    with pytest.raises(ValidationError, match=f"{field}\n.*'a' is named twice"):
+        workflow_request.validate_python(given)
+
+
+class TestDevice:
+    @pytest.mark.parametrize(
+        ("given", "name"), [("CPU", "cpu"), (" cuda ", "cuda"), ("Cuda:1", "cuda:1")]
+    )
+    def test_has_one_spelling(self, given, name):
+        assert Inference(**{**INFERENCE, "device": given}).device == name
+
+    @pytest.mark.parametrize("given", ["", "tpu", "cuda:", "cuda:x", "gpu", "cuda:-1"])
+    def test_others_are_refused(self, given):
+        with pytest.raises(ValidationError, match="pass cpu, cuda, or cuda:1"):
+            Inference(**{**INFERENCE, "device": given})
 
 
 class TestNamedEnum:

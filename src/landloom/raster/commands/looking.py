@@ -61,9 +61,9 @@ def rerun(
                 source, output, settings=settings, show=display.show, cancelled=cancelled
             )
         except LandloomError:
-            display.finish("-", "FAILED")
+            display.finish("FAILED")
             raise
-    display.finish("-", "COMPLETED")
+    display.finish("COMPLETED")
     typer.echo(made.uri)
 
 

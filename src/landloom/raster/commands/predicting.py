@@ -59,7 +59,7 @@ ClipSize = Annotated[
 Actor = Annotated[
     str, typer.Option("--actor", help="What outputs mean, such as REGRESSION_PYTORCH.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
 Batch = Annotated[
     int | None, typer.Option("--batch", help="Patches at a time, at most; 8, with --prompt 1.")
 ]

@@ -51,12 +51,13 @@ def work(request: WorkflowRequest, settings: EngineSettings) -> WorkflowResult:
     own = settings.writing_to(f"{settings.output_uri}{seed}/")
     console = Console(stderr=True, highlight=False)
     with interruptible() as cancelled, WorkflowDisplay(request.kind, console) as display:
+        display.begun(seed)
         try:
             result = run(request, settings=own, seed=seed, show=display.show, cancelled=cancelled)
         except LandloomError:
-            display.finish(seed, "FAILED")
+            display.finish("FAILED")
             raise
-    display.finish(seed, "COMPLETED (cached)" if result.cached else "COMPLETED")
+    display.finish("COMPLETED (cached)" if result.cached else "COMPLETED")
     return result
 
 

@@ -34,6 +34,7 @@ from landloom.errors import ModelRejected
 from landloom.raster.geometries.model import Instance
 from landloom.raster.geometries.tokenizer import Tokenizer
 from landloom.raster.models.archive import MODEL, TRANSFORMS, has_extra, open_archive
+from landloom.raster.models.device import CPU, settled
 from landloom.raster.models.program import size_range
 from landloom.raster.models.registry import ModelFile
 from landloom.wire.requests import GeometryInference
@@ -189,25 +190,23 @@ def _placed(
     inference: GeometryInference,
 ) -> ExportedGeometryModel:
     """Place the programs on the asked device, or the CPU, and try them on a blank patch."""
-    notes: list[str] = []
+    device, said = settled(inference.device)
+    notes = list(said)
     blank = np.zeros((1, len(inference.features), *(inference.patch_size,) * 2), np.float32)
-    if inference.device.startswith("cuda"):
-        if not torch.cuda.is_available():
-            notes.append("There is no CUDA device here: the model runs on the CPU.")
+    if device != CPU:
+        try:
+            # Results must agree with other machines to 1e-5, which TensorFloat-32 does not.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+            moved = {name: move_to_device_pass(each, device) for name, each in programs.items()}
+            there = model(modules=_modules(moved), device=device, notes=said)
+            there.find(blank, 0.0)
+        except Exception as error:  # noqa: BLE001 - a graph bound to the CPU fails in any way
+            notes.append(f"{file.name} does not run on {device}: {_reason(error)}")
         else:
-            try:
-                # Results must agree with other machines to 1e-5, which TensorFloat-32 does not.
-                torch.backends.cudnn.allow_tf32 = False
-                torch.backends.cuda.matmul.allow_tf32 = False
-                moved = {name: move_to_device_pass(each, "cuda") for name, each in programs.items()}
-                there = model(modules=_modules(moved), device="cuda", notes=())
-                there.find(blank, 0.0)
-            except Exception as error:  # noqa: BLE001 - a graph bound to the CPU fails in any way
-                notes.append(f"{file.name} does not run on cuda: {_reason(error)}")
-            else:
-                return there
+            return there
     try:
-        here = model(modules=_modules(programs), device="cpu", notes=tuple(notes))
+        here = model(modules=_modules(programs), device=CPU, notes=tuple(notes))
         here.find(blank, 0.0)
     except Exception as error:
         raise ModelRejected(

@@ -16,6 +16,7 @@ from landloom.raster.catalog.recipe import Recipe
 from landloom.raster.models.registry import ModelFile, ModelRegistry, model_key, sha256_of
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store.objects import local_path
+from landloom.wire.device import device_name
 from landloom.wire.requests import Inference
 
 if TYPE_CHECKING:
@@ -83,13 +84,17 @@ def check(
     recipe: Annotated[
         str | None, typer.Option(help="Hold it against this recipe; else against all.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
     """Load a model file: what it takes and gives, what would run it, which recipes it fits.
 
     \b
       landloom models check ftw-v1.1-ep.pt2 --recipe FTW
     """
+    try:
+        device = device_name(device)
+    except ValueError as wrong:
+        raise InvalidInput(f"--device: {wrong}.") from wrong
     settings = EngineSettings.from_environment()
     file = _found(model, ModelRegistry(settings.models))
     catalog = load_catalog(settings.catalog)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from landloom.errors import ModelRejected
 from landloom.raster.models.card import Card
 from landloom.raster.models.compiled import CompiledFolder, versions
+from landloom.raster.models.device import settled
 from landloom.raster.models.metadata import metadata_counts
 from landloom.raster.models.options import ModelOptions
 from landloom.raster.models.program import Signature
@@ -37,7 +38,7 @@ class Model:
     file: ModelFile
     card: Card
     device: str
-    """`cpu` or `cuda`: where it will be tried."""
+    """`cpu`, `cuda` or `cuda:N`: where it will be tried."""
     options: ModelOptions = field(default_factory=ModelOptions)
     folder: CompiledFolder | None = None
     """Where its compiled forms are kept; None keeps none."""
@@ -191,7 +192,7 @@ def load_model(
 
     Args:
         file: See `resolve_model`.
-        device: `cpu`, or `cuda` to run there if there is one.
+        device: `cpu`, or `cuda` or `cuda:N` to run there if there is one.
         options: How the machine wants models run; None is its environment's say.
         models: The models folder, where compiled forms are kept; None keeps none.
 
@@ -201,7 +202,9 @@ def load_model(
     folder = CompiledFolder.of(models, file) if models else None
     archives: list[Archive] = []
     card = _card(file, folder, archives)
-    wanted, notes = _device(device)
+    wanted, notes = settled(device)
+    for note in notes:
+        log.warning(note)
     said = options or ModelOptions.from_environment()
     return Model(file, card, wanted, said, folder, notes, archives)
 
@@ -223,19 +226,6 @@ def _open(file: ModelFile) -> Archive:
     from landloom.raster.models.archive import open_archive  # noqa: PLC0415 - imports torch
 
     return open_archive(file)
-
-
-def _device(wanted: str) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of device to try, and what to say if it is not the wanted one."""
-    if wanted in {"", "cpu"}:
-        return "cpu", ()
-    import torch  # noqa: PLC0415 - a CPU may do without
-
-    if torch.cuda.is_available():
-        return torch.device(wanted).type, ()
-    note = "There is no CUDA device here: the model runs on the CPU."
-    log.warning(note)
-    return "cpu", (note,)
 
 
 def _steps_of(first: Signature, inference: Inference) -> int:

@@ -14,6 +14,7 @@ import torch
 from tests.engine.exported import Doubled, Echo, HalfNet, Net, Tenth, Viewing, exported
 
 from landloom.errors import ModelRejected
+from landloom.raster.models.device import settled
 from landloom.raster.models.load import load_model
 from landloom.raster.models.options import ModelOptions, RuntimeChoice
 from landloom.raster.models.registry import ModelFile, sha256_of
@@ -96,6 +97,25 @@ class TestRunner:
         model = load_model(exported(tmp_path / "m.pt2", Echo()), "cuda")
         runner = model.prepare(request(labels=2, device="cuda"))
         assert "no CUDA device" in runner.notes[0]
+
+    @pytest.mark.parametrize(
+        ("wanted", "found", "told"),
+        [
+            ("cuda", "cuda", ""),
+            ("cuda:0", "cuda", ""),
+            ("cuda:1", "cuda:1", ""),
+            ("cuda:2", "cuda", "no cuda:2 here, 2 in all"),
+        ],
+    )
+    def test_takes_the_device_that_is_named(
+        self, wanted: str, found: str, told: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        device, notes = settled(wanted)
+        assert device == found
+        assert told in " ".join(notes)
+        assert bool(told) == bool(notes)
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
     def test_agrees_with_the_cpu_on_cuda(self, tmp_path: Path) -> None:

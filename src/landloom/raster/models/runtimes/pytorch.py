@@ -80,8 +80,8 @@ class TorchRuntime:
 
         Batches are computed on one stream, so that only one needs memory for its activations.
         """
-        computing = torch.cuda.default_stream()
-        copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        computing = torch.cuda.default_stream(self._device)
+        copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(copying):
             there = given.pin_memory().to(self._device, non_blocking=True)
             with self._computing, torch.cuda.stream(computing):
