@@ -119,6 +119,25 @@ class TestDrawOrder:
         pixels = all_pixels(build(tmp_path, ask(index, nodata=0)))
         assert set(np.unique(pixels)) == {5, 9}
 
+    @pytest.mark.parametrize("nodata", [0, None])
+    @pytest.mark.parametrize("method", [ResamplingMethod.NEAREST, ResamplingMethod.AVERAGE])
+    @pytest.mark.parametrize("resolution", [10.0, 13.0])
+    def test_what_a_mask_hides_shows_what_is_below(self, tmp_path, nodata, method, resolution):
+        top = square(tmp_path / "top.tif", 7, nodata=None)
+        mask = np.full((40, 40), 255, np.uint8)
+        mask[:20] = 0
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(top, "r+") as file:
+            file.write_mask(mask)
+        rasters = [square(tmp_path / "below.tif", 3, nodata=None), top]
+        request = ask(
+            write_tile_index(tmp_path / "index.parquet", rasters),
+            nodata=nodata, resampling=method, resolution=resolution,
+        )  # fmt: skip
+        pixels = all_pixels(build(tmp_path, request, AoiRow(place_of(top, shrink=-1e-4), "")))[0]
+        values, counts = np.unique(pixels[pixels > 0], return_counts=True)
+        assert values.tolist() == [3, 7]
+        assert abs(counts[0] - counts[1]) <= 0.1 * counts.sum()
+
     def test_values_without_an_order_are_refused(self, tmp_path):
         rasters = [square(tmp_path / f"{value}.tif", value) for value in (1, 2)]
         index = write_tile_index(tmp_path / "index.parquet", rasters, order=[{"a": 1}, {"a": 2}])
@@ -175,6 +194,20 @@ class TestTypes:
         kinds = [plan_gti(ask(stacked, nodata=nodata), HERE).datasets[0].dtype
                  for nodata in (0, None, 255)]  # fmt: skip
         assert kinds == ["uint8", "float32", "float32"]
+
+    @pytest.mark.parametrize(
+        "method", [ResamplingMethod.BILINEAR, ResamplingMethod.CUBIC, ResamplingMethod.LANCZOS]
+    )
+    def test_a_0_among_bytes_is_no_hole(self, tmp_path, method):
+        pixels = np.full((40, 40), 200, np.uint8)
+        pixels[10:30, 10:30] = 1  # cubic and Lanczos go below 0 at its edges
+        options = {"nodata": 0, "pixel": 13.0, "predictor": 1}
+        rasters = [square(tmp_path / "a.tif", pixels, **options)]
+        index = write_tile_index(tmp_path / "index.parquet", rasters)
+        store = build(tmp_path, ask(index, nodata=0, resampling=method, resolution=10.0))
+        found = all_pixels(store)[0]
+        assert found.min() == 1
+        assert store.attributes["landloom:valid_fraction"] == 1
 
     def test_one_raster_of_another_type_makes_floats(self, tmp_path):
         heights = np.linspace(100, 200, 1600, dtype=np.float32).reshape(40, 40)

@@ -1,4 +1,4 @@
-"""What is left to GDAL: files that our own reader does not know.
+"""What is left to GDAL: files that our own reader does not know, those with a mask among them.
 
 It is loaded when the first of them comes: 30 MB that most mosaics do without.
 """
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
 from landloom.raster.store import objects
 
+WIDE_BYTES = 4
+"""Numbers from this size on become float64 to keep their value, smaller ones float32."""
+
 
 def open_raster(href: str) -> Raster:
     """Return what a raster's header says.
@@ -24,6 +27,8 @@ def open_raster(href: str) -> Raster:
         RasterReadError: It has no CRS.
         OSError: GDAL cannot open it.
     """
+    from rasterio.enums import MaskFlags  # noqa: PLC0415 - as above
+
     with _dataset(href) as dataset:
         if dataset.crs is None:
             raise RasterReadError("it has no CRS")
@@ -37,11 +42,13 @@ def open_raster(href: str) -> Raster:
             crs=dataset.crs.to_wkt() if epsg is None else f"EPSG:{epsg}",
             nodata=dataset.nodata,
             layout=None,
+            # An alpha band is a mask by these flags, too, but it may as well be a band of data.
+            masked=[MaskFlags.per_dataset] in dataset.mask_flag_enums,
         )
 
 
 def read_part(part: Part) -> NDArray[Any]:
-    """Return the pixels (y, x) of a part.
+    """Return the pixels (y, x) of a part; those that a mask hides are NaN, and the others floats.
 
     Raises:
         OSError: GDAL cannot read them.
@@ -52,7 +59,11 @@ def read_part(part: Part) -> NDArray[Any]:
     window = GdalWindow(part.window.x0, part.window.y0, width, height)
     with _dataset(part.raster.href) as dataset:
         pixels: NDArray[Any] = dataset.read(part.band + 1, window=window)
-        return pixels
+        if not part.raster.masked:
+            return pixels
+        wide = np.float32 if pixels.dtype.itemsize < WIDE_BYTES else np.float64
+        hidden = dataset.read_masks(part.band + 1, window=window) == 0
+        return np.where(hidden, wide(np.nan), pixels.astype(wide))
 
 
 @contextmanager

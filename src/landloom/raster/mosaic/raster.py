@@ -32,6 +32,9 @@ class Raster:
     nodata: float | None
     layout: TiffLayout | None
     """None leaves reading to GDAL."""
+    masked: bool = False
+    """Whether a mask in the file hides pixels: they are NaN in arrays of floats, -1 in arrays of
+    signed integers, 0 in others."""
 
     @cached_property
     def path(self) -> str | None:

@@ -171,7 +171,10 @@ class RasterReader:
         if part.band >= raster.bands:
             raise RasterReadError(f"it has {raster.bands} bands, and number {part.band + 1} is due")
         if raster.layout is None:
-            out[:] = self._gdal_pixels(part)
+            pixels = self._gdal_pixels(part)
+            if raster.masked and out.dtype.kind != "f":
+                pixels = np.nan_to_num(pixels, nan=0 if out.dtype.kind == "u" else -1)
+            out[:] = pixels
             return
         pieces = pieces_of(raster.layout, part)
         with StoredBlocks(raster, raster.layout, self._scratch, fetched) as blocks:

@@ -58,7 +58,8 @@ class Regridded:
     def raster(self) -> Raster:
         """Return what the header of such a raster would say."""
         shape = self._window.shape_yx
-        return replace(self._source, shape_yx=shape, dtype=np.dtype(np.float32), nodata=None)
+        kind = np.dtype(np.float32)
+        return replace(self._source, shape_yx=shape, dtype=kind, nodata=None, masked=False)
 
     def read_into(self, out: NDArray[Any]) -> None:
         """Fill `out` (y, x), NaN where there is no value.
@@ -85,7 +86,8 @@ class Regridded:
         part = nodes.needed(raster.shape_yx, reach, block)
         if part.empty:
             return result
-        found = np.empty(part.shape_yx, raster.dtype.newbyteorder("="))
+        kind = np.dtype(np.float64) if raster.masked else raster.dtype.newbyteorder("=")
+        found = np.empty(part.shape_yx, kind)
         self._reader.fetch(Part(raster, part, self._band)).read_into(found)
         pixels = found.astype(np.float32)
         if self._nodata is not None:

@@ -260,6 +260,8 @@ def _dtype(sources: Sequence[Source]) -> np.dtype[Any]:
     """Return the type that holds all sources' numbers and what their offsets make of them."""
     kinds = {source.raster.dtype.name for source in sources}
     offsets = {source.asset.offset for source in sources}
+    if any(source.raster.masked for source in sources):  # what is hidden is NaN
+        return np.dtype(np.float32)
     if kinds <= {"uint8"} and offsets <= {0.0}:
         return np.dtype(np.uint8)
     if kinds <= {"uint8", "uint16"} and all(it <= 0 and it == int(it) for it in offsets):
@@ -269,7 +271,8 @@ def _dtype(sources: Sequence[Source]) -> np.dtype[Any]:
 
 def _class_dtype(sources: Sequence[Source]) -> np.dtype[Any]:
     kinds = {source.raster.dtype.name for source in sources}
-    return np.dtype(np.uint8) if kinds <= {"uint8"} else np.dtype(np.int64)
+    masked = any(source.raster.masked for source in sources)
+    return np.dtype(np.uint8) if kinds <= {"uint8"} and not masked else np.dtype(np.int64)
 
 
 def _missing(source: Source, pixels: NDArray[Any]) -> float:

@@ -3,9 +3,9 @@
 It knows what Cloud-Optimized GeoTIFFs of satellite archives use: little-endian TIFF and BigTIFF,
 tiles or strips, samples side by side in a pixel or each in blocks of its own, deflate, LZW, zstd or
 no compression, predictors 1 to 3.
-Anything else raises `UnsupportedTiff`, and GDAL reads the file instead. Reading blocks by hand and
-inflating them with libdeflate takes two thirds of GDAL's time. Tags are those of TIFF 6.0, GeoTIFF
-1.1 (OGC 19-008r4) and GDAL's nodata tag.
+Anything else, and a file with a mask of its own, raises `UnsupportedTiff`, and GDAL reads the file
+instead. Reading blocks by hand and inflating them with libdeflate takes two thirds of GDAL's time.
+Tags are those of TIFF 6.0, GeoTIFF 1.1 (OGC 19-008r4) and GDAL's nodata tag.
 """
 
 from __future__ import annotations
@@ -25,12 +25,22 @@ from landloom.raster.mosaic.decode import copy_part, restore_block, restore_part
 HEADER_BYTES = 32768
 """Read at once: the header of a COG, tag arrays of a whole scene included, is smaller."""
 
+SUBFILE_TYPE = 254
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, PLANAR = 256, 257, 258, 259, 277, 284
 STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_COUNTS, PREDICTOR = 273, 278, 279, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
 PIXEL_SCALE, TIE_POINT, TRANSFORMATION, GEO_KEYS, NODATA = 33550, 33922, 34264, 34735, 42113
 
 MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC_CRS, PROJECTED_CRS = 1024, 1025, 2048, 3072
+MASK_SUBFILE = 4
+"""Bit of the subfile type of a directory that holds a mask of another's image."""
+
+MAX_DIRECTORIES = 256
+"""More are not looked at: a chain of directories may be broken, and lead in a circle."""
+
+DIRECTORY_BYTES = 512
+"""Read at once of a directory beyond the header: more than most have."""
+
 PIXEL_IS_POINT = 2
 MODEL_GEOGRAPHIC = 2
 USER_DEFINED = 32767
@@ -217,44 +227,84 @@ def parse_tiff(read: ReadBytes) -> TiffLayout:
     )
 
 
-def _read_tags(read: ReadBytes) -> dict[int, Any]:
-    """Return the tags of the first directory as tuples of values, texts as a tuple of bytes."""
-    head = read(0, HEADER_BYTES)
-    if head[:4] == b"II*\0":
-        (start,), big = struct.unpack_from("<I", head, 4), False
-    elif head[:4] == b"II+\0":
-        (start,), big = struct.unpack_from("<Q", head, 8), True
-    else:
-        raise UnsupportedTiff("no little-endian TIFF")
+class _Head:
+    """The beginning of a file, read at once; what lies beyond is read as it is asked for."""
 
-    def at(offset: int, length: int) -> bytes:
-        inside = head[offset : offset + length]
-        data = inside if len(inside) == length else read(offset, length)
+    def __init__(self, read: ReadBytes) -> None:
+        self._read = read
+        self._bytes = read(0, HEADER_BYTES)
+        if self._bytes[:4] == b"II*\0":
+            self.big = False
+            (self.first,) = struct.unpack_from("<I", self._bytes, 4)
+        elif self._bytes[:4] == b"II+\0":
+            self.big = True
+            (self.first,) = struct.unpack_from("<Q", self._bytes, 8)
+        else:
+            raise UnsupportedTiff("no little-endian TIFF")
+        self.entry, self._count, self.pointer = (20, "<Q", "<Q") if self.big else (12, "<H", "<I")
+        self.inline = self.entry - struct.calcsize(self.pointer)
+        """Where in an entry its value is, or the place of it."""
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Return bytes of the file."""
+        inside = self._bytes[offset : offset + length]
+        data = inside if len(inside) == length else self._read(offset, length)
         if len(data) != length:
             raise UnsupportedTiff("the header is cut off")
         return data
 
-    entry, count_format, pointer = (20, "<Q", "<Q") if big else (12, "<H", "<I")
-    (count,) = struct.unpack(count_format, at(start, struct.calcsize(count_format)))
-    table = at(start + struct.calcsize(count_format), count * entry)
-    formats = {**FIELD_FORMATS, **BIG_FIELD_FORMATS} if big else FIELD_FORMATS
-    inline = struct.calcsize(pointer)
+    def directory(self, start: int) -> tuple[bytes, int]:
+        """Return a directory's entries and where the next directory is, 0 after the last."""
+        ahead = self._bytes[start : start + DIRECTORY_BYTES] or self._read(start, DIRECTORY_BYTES)
+
+        def taken(offset: int, length: int) -> bytes:
+            data = ahead[offset : offset + length]
+            return data if len(data) == length else self.at(start + offset, length)
+
+        skip = struct.calcsize(self._count)
+        (count,) = struct.unpack(self._count, taken(0, skip))
+        length = count * self.entry
+        table = taken(skip, length + struct.calcsize(self.pointer))
+        return table[:length], int(struct.unpack_from(self.pointer, table, length)[0])
+
+
+def _read_tags(read: ReadBytes) -> dict[int, Any]:
+    """Return the tags of the first directory as tuples of values, texts as a tuple of bytes."""
+    head = _Head(read)
+    table, following = head.directory(head.first)
+    formats = {**FIELD_FORMATS, **BIG_FIELD_FORMATS} if head.big else FIELD_FORMATS
     tags: dict[int, Any] = {}
-    for position in range(0, len(table), entry):
+    for position in range(0, len(table), head.entry):
         tag, kind = struct.unpack_from("<HH", table, position)
-        (number,) = struct.unpack_from(pointer, table, position + 4)
+        (number,) = struct.unpack_from(head.pointer, table, position + 4)
         if kind not in formats:
             continue
         layout = f"<{number}{formats[kind]}"
         length = struct.calcsize(layout)
-        value = table[position + entry - inline : position + entry]
-        if length > inline:
-            value = at(struct.unpack(pointer, value)[0], length)
+        value = table[position + head.inline : position + head.entry]
+        if length > len(value):
+            value = head.at(struct.unpack(head.pointer, value)[0], length)
         tags[tag] = struct.unpack_from(layout, value)
     missing = [tag for tag in (WIDTH, HEIGHT) if tag not in tags]
     if missing or not ({TILE_OFFSETS, STRIP_OFFSETS} & tags.keys()):
         raise UnsupportedTiff("no image in the first directory")
+    if _has_mask(head, following):
+        raise UnsupportedTiff("a mask of its own")
     return tags
+
+
+def _has_mask(head: _Head, start: int) -> bool:
+    """Return whether a directory from `start` on holds a mask."""
+    for _ in range(MAX_DIRECTORIES):
+        if not start:
+            return False
+        table, start = head.directory(start)
+        for position in range(0, len(table), head.entry):
+            (tag,) = struct.unpack_from("<H", table, position)
+            (kind,) = struct.unpack_from("<I", table, position + head.inline)
+            if tag == SUBFILE_TYPE and kind & MASK_SUBFILE:
+                return True
+    return False
 
 
 def _check_codec(compression: int, predictor: int, interleaved: int) -> None:
@@ -297,6 +347,7 @@ def _transform(tags: dict[int, Any]) -> Affine:
         transform = Affine(m[0], m[1], m[3], m[4], m[5], m[7])
     elif PIXEL_SCALE in tags and len(tags.get(TIE_POINT, ())) == 6:  # noqa: PLR2004 - one tie point
         dx, dy = tags[PIXEL_SCALE][:2]
+        dy = abs(dy)  # some writers negate it; such rasters are north-up, too, as in GDAL
         column, row, _, x, y, _ = tags[TIE_POINT]
         transform = Affine(dx, 0, x - column * dx, 0, -dy, y + row * dy)
     else:

@@ -242,6 +242,8 @@ class _Shard:
             keep, valid, self._filled, median_network(len(stack.tables.sources)), stack.ends,
             none, planes,
         )  # fmt: skip
+        if self._task.store.dtype == "uint8" and not whole:
+            _round_to_bytes(planes)
         return planes
 
     def _planes(self, window: Window, kind: np.dtype[Any]) -> NDArray[Any]:
@@ -297,6 +299,13 @@ def _pieces(window: Window, scenes: int) -> Iterator[Window]:
 def _within(window: Window, size: int) -> Iterator[Window]:
     for tile in tiles(window.shape_yx, size):
         yield tile.window.shifted(window.y0, window.x0)
+
+
+def _round_to_bytes(planes: NDArray[np.float32]) -> None:
+    """Round as `store_row` does where it stores bytes: half up, and to 1 at least; NaN stays."""
+    planes += np.float32(0.5)
+    np.floor(planes, out=planes)
+    np.maximum(planes, np.float32(1), out=planes)
 
 
 def _side_by_side(window: Window, count: int) -> Iterator[Window]:

@@ -1,5 +1,6 @@
 """Reading rasters: equal to GDAL for every kind of file, on disk and over HTTP; failures."""
 
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -138,6 +139,87 @@ def _write_bands(folder, pixels, **options):
     with rasterio.open(path, "w", **profile | changes) as file:
         file.write(pixels)
     return path
+
+
+class TestMasks:
+    """A mask in the file hides pixels, as rasterio's masked reading does."""
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"bigtiff": "YES", "blockxsize": 16, "blockysize": 16},
+            {"tiled": False, "blockxsize": None, "blockysize": 7},
+            {"compress": "jpeg", "predictor": 1},
+            {"dtype": "uint16", "nodata": 9},
+        ],
+        ids=["tiles", "many-small-tiles", "strips", "jpeg", "nodata-too"],
+    )
+    @pytest.mark.parametrize("overviews", [(), (2, 4)])
+    def test_are_read(self, reader, tmp_path, options, overviews):
+        path = _write_masked(tmp_path, overviews, **options)
+        with rasterio.open(path) as file:
+            hidden, wanted = file.read_masks(1) == 0, file.read(1).astype(np.float32)
+        assert hidden[:30].all()
+        assert not hidden[30:].any()
+        wanted[hidden] = np.nan
+        with serve_files(lambda _: path.read_bytes()) as url:
+            for href in (str(path), f"{url}/masked.tif"):
+                raster = reader.open(href)
+                assert raster.masked
+                for window in (raster.extent, Window(20, 5, 60, 50)):
+                    out = np.empty(window.shape_yx, np.float32)
+                    reader.fetch(Part(raster, window)).read_into(out)
+                    np.testing.assert_array_equal(out, wanted[window.slices()])
+                classes = np.empty(raster.shape_yx, np.int64)
+                reader.fetch(Part(raster, raster.extent)).read_into(classes)
+                np.testing.assert_array_equal(classes, np.where(hidden, -1, wanted))
+
+    def test_those_of_overviews_alone_and_subfiles_without_are_none(self, reader, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", np.ones((90, 70), np.uint8))
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews((2, 4))
+        raster = reader.open(str(path))
+        assert raster.layout is not None
+        assert not raster.masked
+
+    def test_directories_in_a_circle_are_not_followed_for_ever(self, reader, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", np.ones((90, 70), np.uint8))
+        data = bytearray(path.read_bytes())
+        (start,) = struct.unpack_from("<I", data, 4)
+        (count,) = struct.unpack_from("<H", data, start)
+        struct.pack_into("<I", data, start + 2 + 12 * count, start)
+        path.write_bytes(data)
+        assert reader.open(str(path)).layout is not None
+
+
+def _write_masked(folder, overviews, **options):
+    """Write a raster whose first 30 rows are hidden by a mask."""
+    kind = options.pop("dtype", "uint8")
+    pixels = np.random.default_rng(4).integers(0, 200, (90, 70)).astype(kind)
+    mask = np.full(pixels.shape, 255, np.uint8)
+    mask[:30] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_tiff(folder / "masked.tif", pixels, **{"nodata": None} | options)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(mask)
+            if overviews:
+                file.build_overviews(overviews)
+    assert [each.name for each in folder.iterdir()] == ["masked.tif"]
+    return path
+
+
+def test_a_negative_pixel_height_is_taken_for_a_positive_one(reader, tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.ones((90, 70), np.uint8))
+    scale = struct.pack("<3d", 10, 10, 0)
+    data = path.read_bytes()
+    assert data.count(scale) == 1
+    path.write_bytes(data.replace(scale, struct.pack("<3d", 10, -10, 0)))
+    with rasterio.open(path) as file:
+        assert file.transform.e == -10
+        raster = reader.open(str(path))
+        assert raster.layout is not None
+        assert raster.transform == file.transform
 
 
 class TestOverHttp:
