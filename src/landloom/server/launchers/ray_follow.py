@@ -87,7 +87,7 @@ class Follower:
         if isinstance(told[0], Exception):
             raise told[0]
         if told[1] is None:
-            await asyncio.to_thread(self._withdraw, record)
+            await asyncio.to_thread(self._withdraw)
 
     async def _follow_on(self, record: JobRecord) -> None:
         while True:
@@ -99,7 +99,7 @@ class Follower:
         """Read the job's output once; tell whether that was the end."""
         try:
             # Not in a thread: a cancellation meanwhile would leave the log taken for ever.
-            copy = Copy(self._directory, record.before)
+            copy = Copy(self._directory)
         except BlockingIOError:
             # Another process follows; it may be killed at any moment.
             return await asyncio.to_thread(_is_over, self._directory)
@@ -200,10 +200,10 @@ class Follower:
                         return
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _withdraw(self, record: JobRecord) -> None:
+    def _withdraw(self) -> None:
         """End a workload that was cancelled before it began."""
         with suppress(BlockingIOError):
-            copy = Copy(self._directory, record.before)
+            copy = Copy(self._directory)
             if not _is_over(self._directory):
                 copy.end(folder.ended_from_outside(folder.TERMINATED, "cancelled"))
             copy.close()
@@ -216,7 +216,7 @@ class Copy:
         ended: Whether the end was written.
     """
 
-    def __init__(self, directory: Path, before: int) -> None:
+    def __init__(self, directory: Path) -> None:
         """Take the log, which nobody else may be writing.
 
         Raises:
@@ -226,8 +226,10 @@ class Copy:
         self._log = LogWriter(directory, wait=False)
         self._receiver = Receiver()
         usage = directory / USAGE
+        record = read_job(directory)
+        before = record.before if record is not None else 0
         self._copied = {
-            folder.LOG: (directory / folder.LOG).stat().st_size - before,
+            folder.LOG: self._log_bytes() - before,
             USAGE: usage.stat().st_size if usage.exists() else 0,
         }
         self.ended = False
@@ -269,14 +271,27 @@ class Copy:
         fresh = frame.data[max(0, copied - frame.offset) :]
         if not fresh:
             return
-        if frame.offset > copied:
-            self.note(f"{frame.offset - copied} bytes of this log did not arrive.")
+        missing = max(0, frame.offset - copied)
         if frame.name == folder.LOG:
+            if missing:
+                self._tell_gap(missing)
             self._log.copy(fresh)
         else:
             with (self._directory / frame.name).open("ab") as file:
-                file.write(fresh)
+                # Blank lines in place of what did not arrive: its length says how much was copied.
+                file.write(b"\n" * missing + fresh)
         self._copied[frame.name] = frame.offset + len(frame.data)
+
+    def _tell_gap(self, missing: int) -> None:
+        """Say that bytes are missing, and note that the log's length tells its place otherwise."""
+        length = self._log_bytes()
+        self.note(f"{missing} bytes of this log did not arrive.")
+        record = read_job(self._directory)
+        if record is not None:
+            write_job(self._directory, record.shifted(self._log_bytes() - length - missing))
+
+    def _log_bytes(self) -> int:
+        return (self._directory / folder.LOG).stat().st_size
 
     def _replace(self, frame: Frame) -> None:
         try:

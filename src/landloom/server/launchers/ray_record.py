@@ -27,7 +27,8 @@ class JobRecord:
 
     submission_id: str
     before: int
-    """Bytes that the log had before the job: the platform's own lines."""
+    """Bytes that the log has more than was copied of the job's: the platform's own lines, less what
+    did not arrive."""
     submitted: bool = False
     """Whether Ray is known to have taken it."""
     lost: str | None = None
@@ -36,6 +37,10 @@ class JobRecord:
     def as_submitted(self) -> Self:
         """Return the record of a job that Ray has taken."""
         return replace(self, submitted=True)
+
+    def shifted(self, count: int) -> Self:
+        """Return the record of a job whose log has so many bytes more of the platform's own."""
+        return replace(self, before=self.before + count)
 
     def as_lost(self, why: str) -> Self:
         """Return the record of a job that is gone."""
