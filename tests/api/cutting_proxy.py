@@ -100,5 +100,5 @@ def cutting_proxy(server_port: int, word: bytes, **options: bool) -> Iterator[Cu
     finally:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -29,7 +29,7 @@ HOST = "somebody.localhost"
 KEYS = Credentials("FOREIGNKEY", "foreign-secret/+%1234567890")
 REGION = "eu-somewhere-1"
 ANY_ROLE = "arn:minio:iam:::role/any"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _program(name: str, folder: Path) -> Iterator[int]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

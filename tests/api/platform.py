@@ -107,7 +107,7 @@ class Platform:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def finished(self, run_id: str, seconds: float = 30) -> dict[str, Any]:
+    def finished(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
         return eventually(
             lambda: self.run(run_id),
             lambda run: run["status"] not in {"PENDING", "RUNNING"},
@@ -155,7 +155,7 @@ def log_lines(page_at: Callable[[str], dict[str, Any]]) -> list[str]:
         cursor = page["next_page"]
 
 
-def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
+def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 120) -> T:
     """Look until it is good; fail with what was seen last."""
     deadline = time.monotonic() + seconds
     while True:
@@ -213,12 +213,12 @@ def platform(
         thread.start()
         eventually(lambda: server.started or not thread.is_alive(), bool)
         assert server.started, "the server did not start"
-        with httpx.Client(base_url=url, headers={"X-API-Key": admin.api_key}, timeout=20) as client:
+        with httpx.Client(base_url=url, headers={"X-API-Key": admin.api_key}, timeout=60) as client:
             try:
                 yield Platform(settings, store, admin, url, client)
             finally:
                 server.should_exit = True
-                thread.join(20)
+                thread.join(60)
                 assert not thread.is_alive(), "the server did not stop"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from landloom.stack.ports import pick
 
-START_SECONDS = 60
+START_SECONDS = 120
 SERVER_USER = "postgres"
 """Who runs the server where the tests run as root, whom it refuses."""
 

@@ -163,7 +163,7 @@ class TestJobEnvironment:
             "url = os.environ['LANDLOOM_URL'] + '/users/me'\n"
             "key = os.environ['WHEROBOTS_API_KEY']\n"
             "ask = urllib.request.Request(url, headers={'X-API-Key': key})\n"
-            "me = json.load(urllib.request.urlopen(ask, timeout=10))\n"
+            "me = json.load(urllib.request.urlopen(ask, timeout=60))\n"
             "print(json.dumps([key, me['id'], os.environ['USER_S3_PATH'],"
             " os.environ['LANDLOOM_RUN_ID'], __file__]))\n"
         )
@@ -172,7 +172,7 @@ class TestJobEnvironment:
         assert (user_id, run_id) == (api.admin.user_id, run["id"])
         assert user_path == api.storage.user_path
         assert Path(name).name == run["payload"]["runPython"]["uri"].rsplit("/", 1)[1]
-        after = httpx.get(f"{api.url}/users/me", headers={"X-API-Key": key}, timeout=10)
+        after = httpx.get(f"{api.url}/users/me", headers={"X-API-Key": key}, timeout=60)
         assert after.status_code == 401
         dump = api.stored()
         assert run_id in dump
@@ -186,7 +186,7 @@ class TestJobEnvironment:
             "dependencies": [{"libraryName": "pandas", "libraryVersion": "99.1"}],
         }
         run = api.submit("print('never')\n", environment=environment)
-        done = api.finished(run["id"], 60)
+        done = api.finished(run["id"])
         assert done["status"] == "FAILED"
         assert done["kubeApp"]["events"][-1]["code"] == "RUN_FAIL_PREPARE"
         assert "pandas" in done["kubeApp"]["events"][-1]["message"]
@@ -262,15 +262,21 @@ class TestLosses:
             assert api.lines(run.id) == ["taken over"]
 
     def test_two_servers_over_one_database_run_everything_once(self, data_dir: Path) -> None:
-        script = "import os\nopen('../starts', 'a').write('x')\nprint(os.getpid())\n"
+        script = (
+            "import os, sys\n"
+            "open(os.path.join(sys.argv[1], os.environ['LANDLOOM_RUN_ID']), 'a').write('x')\n"
+            "print(os.getpid())\n"
+        )
+        starts = data_dir / "starts"
+        starts.mkdir(parents=True)
         with (
             platform(data_dir, instance="one") as one,
             platform(data_dir, instance="two") as two,
         ):
-            runs = [(one, two)[n % 2].submit(script)["id"] for n in range(8)]
+            runs = [(one, two)[n % 2].submit(script, args=[str(starts)])["id"] for n in range(8)]
             assert {one.finished(each)["status"] for each in runs} == {"COMPLETED"}
             for each in runs:
-                assert (one.settings.workloads_dir / each / "starts").read_text() == "x"
+                assert (starts / each).read_text() == "x"
                 assert one.codes(each).count("RUN_START_EXEC") == 1
                 assert len(two.lines(each)) == 1
 
@@ -302,7 +308,7 @@ class TestUse:
             "    held.append(bytearray(b'x' * (64 << 20)))\n"
             "    time.sleep(0.05)\n"
         )
-        done = api.finished(run["id"], 60)
+        done = api.finished(run["id"])
         assert done["status"] == "FAILED"
         event = done["kubeApp"]["events"][-1]
         assert event["code"] == "RUN_FAIL_EXEC"
@@ -314,10 +320,7 @@ class TestUse:
 
     def test_metrics_are_there_while_it_runs_and_after(self, api: Platform) -> None:
         run = api.submit(
-            "import time\n"
-            "held = b'x' * (100 << 20)\n"
-            "ends = time.monotonic() + 4\n"
-            "while time.monotonic() < ends: pass\n"
+            "import time\nheld = b'x' * (100 << 20)\nwhile time.process_time() < 4: pass\n"
         )
         path = f"/runs/{run['id']}/metrics"
 
@@ -328,8 +331,17 @@ class TestUse:
         api.finished(run["id"])
         found = api.client.get(path).json()
         assert cpu(found)["metric"]["format"] == "PERCENTAGE"
-        values = [point["value"] for point in cpu(found)["metric"]["data"]]
-        assert max(values) > 20
+        # Beside busy neighbours each share is small, and there are the more of them: together they
+        # are the seconds of half a core, but for what came before the first and after the last.
+        points = cpu(found)["metric"]["data"]
+        spans = [
+            later["timestamp"] - earlier["timestamp"]
+            for earlier, later in itertools.pairwise(points)
+        ]
+        used = sum(
+            point["value"] / 100 * 0.5 * span for point, span in zip(points[1:], spans, strict=True)
+        )
+        assert 0.4 < used < 5
         memory = found["instant_metrics"]["MEMORY_UTILIZATION_PERCENT"]["metric"]["data"]
         assert 100 * 100 / 1024 < memory["value"] < 30
         stamps = [point["timestamp"] for point in cpu(found)["metric"]["data"]]

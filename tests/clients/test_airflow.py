@@ -95,7 +95,8 @@ def test_failure_raises(outcomes: dict[str, Any]) -> None:
 def test_timeout_is_told_as_one(outcomes: dict[str, Any]) -> None:
     outcome = outcomes["airflow-timeout"]
     assert outcome["error"] == f"Run {outcome['run_id']} failed due to timeout"
-    assert printed(outcome) == ["on and on"]
+    # On a busy machine its two seconds may be over before it prints.
+    assert printed(outcome) in ([], ["on and on"])
 
 
 def test_a_killed_task_cancels_its_run(outcomes: dict[str, Any], secured: Secured) -> None:

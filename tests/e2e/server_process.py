@@ -54,11 +54,11 @@ class Server:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         headers = {"X-API-Key": self.known()["WHEROBOTS_API_KEY"], **options.pop("headers", {})}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=20, **options)
+        answer = httpx.request(method, self.url + path, headers=headers, timeout=60, **options)
         answer.raise_for_status()
         return answer.json()
 
@@ -79,7 +79,7 @@ class Server:
         run_id: str = self.ask("POST", "/runs", json=body)["id"]
         return run_id
 
-    def finished(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+    def finished(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
         return eventually(
             lambda: self.ask("GET", f"/runs/{run_id}"),
             lambda run: run["status"] not in {"PENDING", "RUNNING"},
@@ -93,6 +93,6 @@ class Server:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-3000:]
         try:
-            return httpx.get(f"{self.url}/health", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}/health", timeout=20).status_code == 200
         except httpx.HTTPError:
             return False

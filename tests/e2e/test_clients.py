@@ -39,7 +39,7 @@ SCRIPTS = {
         parameters = {"Bucket": bucket, "Key": prefix + "boto3.txt"}
         url = client.generate_presigned_url("get_object", Params=parameters)
         import requests
-        assert requests.get(url, timeout=10).content == b"by boto3"
+        assert requests.get(url, timeout=60).content == b"by boto3"
     """,
     "geopandas": """
         import os
@@ -93,21 +93,21 @@ SCRIPTS = {
         api.headers["X-API-Key"] = os.environ["WHEROBOTS_API_KEY"]
         url, home = os.environ["LANDLOOM_URL"], os.environ["USER_S3_PATH"].removeprefix("s3://")
         keys = [f"{home}by requests/{n} ü+%.txt" for n in range(3)]
-        made = api.post(url + "/files/upload-urls", json=keys, timeout=10).json()
+        made = api.post(url + "/files/upload-urls", json=keys, timeout=60).json()
         for each in made:
-            sent = requests.put(each["uploadUrl"], data=each["key"].encode(), timeout=10)
+            sent = requests.put(each["uploadUrl"], data=each["key"].encode(), timeout=60)
             assert sent.status_code == 200, sent.text
         folder = url + "/storage/user_files/directories/by requests"
-        listed = api.get(folder, params={"limit": 2}, timeout=10).json()
+        listed = api.get(folder, params={"limit": 2}, timeout=60).json()
         assert len(listed["items"]) == 2 and listed["next_page"]
         file = url + "/storage/user_files/files/by requests/1 ü%2B%25.txt"
-        moved = api.get(file, timeout=10, allow_redirects=False)
+        moved = api.get(file, timeout=60, allow_redirects=False)
         assert moved.status_code == 302
-        got = requests.get(moved.headers["Location"], timeout=10)
+        got = requests.get(moved.headers["Location"], timeout=60)
         assert got.content == keys[1].encode()
         assert requests.get(moved.headers["Location"].partition("?")[0]).status_code == 403
-        assert api.delete(folder, timeout=10).status_code == 200
-        assert api.get(folder, timeout=10).status_code == 404
+        assert api.delete(folder, timeout=60).status_code == 200
+        assert api.get(folder, timeout=60).status_code == 404
     """,
     "pyarrow": """
         import os

@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 from landloom.stack.connection import read_connection
 from tests.e2e.conftest import SAMPLES, landloom, plain_environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SEASONS = ("sample_planting", "sample_harvest")
 
@@ -29,7 +29,7 @@ SEASONS = ("sample_planting", "sample_harvest")
 def demo(tmp_path_factory):
     """What the demo printed, the folder it worked in, and the processes it left behind."""
     out = tmp_path_factory.mktemp("demo")
-    done = landloom("demo", "--out", str(out), timeout=280)
+    done = landloom("demo", "--out", str(out), timeout=560)
     assert done.returncode == 0, done.stderr
     running = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     left = [command for command in running if any(str(out) in part for part in command)]

@@ -16,7 +16,7 @@ from tests.e2e.conftest import LANDLOOM, Platform, plain_environment, samples_en
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE_SECONDS = 90
+DEADLINE_SECONDS = 180
 
 NOTEBOOK = """
 import os

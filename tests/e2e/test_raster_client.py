@@ -50,7 +50,7 @@ def client(platform, monkeypatch):
     return RasterflowClient(cache=False)
 
 
-def eventually(look, seconds=90):
+def eventually(look, seconds=180):
     """Poll until `look()` gives something."""
     deadline = time.monotonic() + seconds
     while True:

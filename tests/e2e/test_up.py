@@ -81,7 +81,7 @@ class TestLife:
         answer = requests.get(
             f"{before['LANDLOOM_URL']}/users/me",
             headers={"X-API-Key": before["WHEROBOTS_API_KEY"]},
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == 200
 
@@ -108,7 +108,7 @@ class TestLife:
         assert said == "Landloom is up.\n"
         process.send_signal(signal.SIGINT)
         rest, errors = process.stdout.read(), process.stderr.read()
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
         assert errors == ""
         assert ("not isolated from one another" in rest) == (os.geteuid() != 0)
         assert "Running jobs go on under their runners" in rest
@@ -123,7 +123,7 @@ class TestLife:
         )
         poll((tmp_path / "store.pid").exists)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(120)
         assert processes_of(tmp_path) == []
 
 
@@ -205,7 +205,7 @@ class TestTls:
                 assert connection[name] == str(tmp_path / "tls" / "bundle.pem")
             assert connection["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", connection["REQUESTS_CA_BUNDLE"])
-            assert requests.get(f"{url}/health", timeout=10).status_code == 200
+            assert requests.get(f"{url}/health", timeout=60).status_code == 200
 
             # As a line in /etc/hosts would have it.
             lookup = socket.getaddrinfo
@@ -218,10 +218,10 @@ class TestTls:
             )
             port = url.rpartition(":")[2]
             named = f"https://api.cloud.example.org:{port}/health"
-            assert requests.get(named, timeout=10).json()["status"]
+            assert requests.get(named, timeout=60).json()["status"]
             monkeypatch.delenv("REQUESTS_CA_BUNDLE")
             with pytest.raises(requests.exceptions.SSLError):
-                requests.get(named, timeout=10, verify=requests.certs.where())
+                requests.get(named, timeout=60, verify=requests.certs.where())
             # Our own commands trust it too, from a connection file alone.
             listed = landloom("runs", f"--data={tmp_path}")
             assert listed.returncode == 0, listed.stderr
@@ -314,7 +314,7 @@ def is_readable(connection, name):
         return False
 
 
-def poll(condition, seconds=60):
+def poll(condition, seconds=120):
     import time
 
     deadline = time.monotonic() + seconds

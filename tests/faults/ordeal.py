@@ -114,7 +114,8 @@ class Ordeal:
         assert run["status"] == "FAILED"
         assert last_event(run)["code"] == "RUN_FAIL_EXEC"
         assert "timeout" in last_event(run)["message"]
-        assert self.lines("slow") == ["up"]
+        # On a busy machine its time may be over before it prints.
+        assert self.lines("slow") in ([], ["up"])
 
     def _check_cancelled(self, run: dict[str, Any]) -> None:
         assert run["status"] == "CANCELLED"

@@ -42,7 +42,7 @@ class Upload:
     def run(self, store: Seaweed) -> None:
         named = {"Bucket": "landloom", "Key": self.key}
         # One attempt each: what is tried again after the kill would be acknowledged by the next.
-        client = s3_client(store.store.config.access(ADMIN), attempts=1, read_seconds=10)
+        client = s3_client(store.store.config.access(ADMIN), attempts=1, read_seconds=60)
         try:
             named["UploadId"] = client.create_multipart_upload(**named)["UploadId"]
             done = []

@@ -13,7 +13,7 @@ import pytest
 from landloom.runner import folder
 from landloom.runner.folder import Spec
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 
 @pytest.fixture

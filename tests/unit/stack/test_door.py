@@ -36,10 +36,10 @@ def opened(store_port, tls, **options):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: asyncio.run(serve(listener)))
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         yield listener.getsockname()[1]
         loops[0].call_soon_threadsafe(ending.set)
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

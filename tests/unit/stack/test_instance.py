@@ -52,7 +52,7 @@ class TestLock:
 
     def test_it_is_free_after_a_kill(self, tmp_path, held):
         held.send_signal(signal.SIGKILL)
-        held.wait(10)
+        held.wait(60)
         assert Instance.at(tmp_path).holder() is None
         with lock(tmp_path):
             assert Instance.at(tmp_path).holder() == ProcessRecord.of(os.getpid())
@@ -145,7 +145,7 @@ class TestProcessRecord:
         record = ProcessRecord.of(process.pid)
         assert record.end(grace_seconds=0.2)
         assert not record.alive()
-        process.wait(5)
+        process.wait(60)
         process.stdout.close()
 
     def test_it_is_read_as_written(self, tmp_path):

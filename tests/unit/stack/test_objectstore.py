@@ -30,7 +30,7 @@ HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00
 
 def client(store, keys):
     access = replace(store.config.access(ADMIN), credentials=keys)
-    return s3_client(access, attempts=1, read_seconds=10)
+    return s3_client(access, attempts=1, read_seconds=30)
 
 
 def admin(store):
@@ -42,7 +42,7 @@ class TestDoors:
     @pytest.mark.parametrize("path", ["/", "/dir/assign", "/status", f"/buckets/{BUCKET}/"])
     def test_plain_http_is_refused(self, store, part, path):
         port = getattr(store.config.ports, part)
-        response = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+        response = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30)
         assert response.status_code == 400
         assert "HTTPS" in response.text
 
@@ -55,7 +55,7 @@ class TestDoors:
                 method,
                 f"https://127.0.0.1:{port}/buckets/{BUCKET}/x",
                 verify=False,  # noqa: S501 - even to a caller who trusts it, it does not talk
-                timeout=5,
+                timeout=30,
             )
 
     @pytest.mark.parametrize("part", ["master", "volume", "filer", "s3"])
@@ -68,7 +68,7 @@ class TestDoors:
         answer = b""
         # With TLS 1.3 the refusal comes after the handshake, with the first bytes.
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", port), timeout=30) as raw,
             contextlib.suppress(ssl.SSLError, ConnectionError),
             context.wrap_socket(raw, server_hostname="localhost") as connection,
         ):
@@ -79,8 +79,8 @@ class TestDoors:
     @pytest.mark.parametrize("part", ["master", "volume", "filer", "s3"])
     def test_grpc_in_the_clear_is_refused(self, store, part):
         port = getattr(store.config.ports, part) + GRPC_OFFSET
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
-            raw.settimeout(5)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+            raw.settimeout(30)
             raw.sendall(HTTP2_HELLO)
             answer = b""
             try:
@@ -117,7 +117,7 @@ class TestDoors:
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     def test_unsigned_s3_is_refused(self, store, method):
         for path in ("/", f"/{BUCKET}", f"/{BUCKET}/.landloom/probe"):
-            response = httpx.request(method, store.config.endpoint_url + path, timeout=5)
+            response = httpx.request(method, store.config.endpoint_url + path, timeout=30)
             assert response.status_code in {400, 403, 405}, (method, path, response.text)
 
     def test_a_strangers_key_is_refused(self, store):
@@ -141,7 +141,7 @@ class TestDoors:
                 group=65534,
                 extra_groups=[],
                 check=False,
-                timeout=10,
+                timeout=30,
             )
             assert tried.returncode == 1, path
 
@@ -271,7 +271,7 @@ class TestProcess:
             assert ProcessRecord.read(last.record) == last.process
             assert admin(last).get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"1"
 
-            first._child.wait(5)
+            first._child.wait(60)
             assert last.end()
             assert not last.alive()
             assert not last.record.exists()

@@ -44,7 +44,7 @@ def tls_server(leaf):
 def greet(port, name, bundle):
     context = ssl.create_default_context(cafile=str(bundle))
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as raw,
         context.wrap_socket(raw, server_hostname=name) as connection,
     ):
         return connection.recv(5)

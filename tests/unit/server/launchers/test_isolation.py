@@ -33,7 +33,7 @@ from landloom.server.launchers.isolation import (
 from landloom.server.launchers.local import LocalLauncher
 from landloom.server.settings import Settings
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 FIRST, LAST = 50_000, 50_020
 only_root = pytest.mark.skipif(
     os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux becomes other users"

@@ -13,7 +13,7 @@ from landloom.runner import folder
 from landloom.runner.folder import Spec
 from landloom.server.launchers.nursery import Nursery
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 
 def until(condition):
