@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ from sqlalchemy import select, update
 from landloom.errors import Unavailable
 from landloom.runner import folder
 from landloom.server.accounts.bootstrap import Bootstrap, ensure_admin
-from landloom.server.accounts.tables import ApiKey
+from landloom.server.accounts.tables import ApiKey, User
 from landloom.server.db.leases import Lease
 from landloom.server.kit.clock import now
+from landloom.server.launchers.capacity import Capacity
 from landloom.server.launchers.choice import choose_launchers
 from landloom.server.runs.endings import not_prepared
 from landloom.server.runs.reconciler import RunQueue
@@ -41,11 +45,8 @@ class Server:
         return queue
 
     async def add_runs(self, count: int, **changes: Any) -> list[str]:
-        admin = self.admin
-        runs = [
-            make_run(admin.org_id, admin.user_id, **{"runtime": "micro", **changes})
-            for _ in range(count)
-        ]
+        owner = (self.admin.org_id, changes.pop("user_id", self.admin.user_id))
+        runs = [make_run(*owner, **{"runtime": "micro", **changes}) for _ in range(count)]
         async with self.services.database.writing(None) as session:
             session.add_all(runs)
         return [run.id for run in runs]
@@ -127,3 +128,73 @@ class TestLostLeases:
                 )
             )
         return run_id, old
+
+
+class TestRoom:
+    """Both hand out what the machine has, not each all of it."""
+
+    async def test_both_together_take_no_more_than_there_is(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        ids = await one.add_runs(12)
+        taken = await asyncio.gather(*(each.queue.take(()) for each in servers))
+        first = [lease.row_id for leases in taken for lease in leases]
+        # Two cores, of which each takes half a one.
+        assert len(set(first)) == len(first) == 4
+        assert await two.queue.take(()) == await one.queue.take(first) == []
+        # They start in line, whoever takes them; and room that one frees is the other's, too.
+        assert set(first) == set(ids[:4])
+        await one.change(first[0], status="COMPLETED")
+        two.queue._looked = -math.inf
+        (next_one,) = await two.queue.take(())
+        assert next_one.row_id == ids[4]
+
+    async def test_memory_and_gpus_are_counted_together(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        for each in servers:
+            each.queue._capacity = Capacity(cpus=64, memory_bytes=3 << 30, gpus=1)
+        await one.add_runs(2, runtime="tiny")
+        assert len(await one.queue.take(())) == 1
+        assert await two.queue.take(()) == []
+
+    async def test_a_run_keeps_its_room_while_its_server_is_slow(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        slow, *_ = ids = await one.add_runs(9)
+        taken = await one.queue.take(())
+        assert {each.row_id for each in taken} == set(ids[:4])
+        await one.change(slow, lease_expires_at=now() - timedelta(seconds=1))
+        # The one that lost its server, and nobody in its place.
+        (adopted,) = await two.queue.take(())
+        assert adopted.row_id == slow
+        assert await two.queue.take((slow,)) == []
+
+
+class TestTurns:
+    async def test_users_take_turns_whichever_server_takes_their_runs(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        async with one.services.database.writing(None) as session:
+            other = User(
+                id="other",
+                created_at=now(),
+                updated_at=now(),
+                organization_id=one.admin.org_id,
+                email="o@b",
+                roles=[],
+            )
+            session.add(other)
+        mine = await one.add_runs(6)
+        theirs = await one.add_runs(6, user_id="other")
+        taken = [lease.row_id for each in servers for lease in await each.queue.take(())]
+        assert set(taken) == {*mine[:2], *theirs[:2]}
+        await two.change(mine[0], status="COMPLETED")
+        await two.change(theirs[0], status="COMPLETED")
+        two.queue._looked = -math.inf
+        again = [lease.row_id for lease in await two.queue.take(())]
+        assert set(again) == {mine[2], theirs[2]}

@@ -6,12 +6,13 @@ the row. Every background write names the token, so a holder that slept too long
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -21,6 +22,8 @@ from landloom.server.kit.ids import new_id
 
 _LONGEST: Final = timedelta(minutes=10)
 """No lease that is renewed while its holder lives is given for longer, unless ours are."""
+_SILENT: Final = "30s"
+"""After that PostgreSQL ends the session of a server that is alone and says nothing."""
 
 
 class LeasedRow(Base, Identified, OfOrganization, Leased):
@@ -72,6 +75,20 @@ class Leases[Row: LeasedRow]:
             .limit(limit)
         )
         return list((await session.scalars(query)).all())
+
+    async def alone(self, session: AsyncSession) -> None:
+        """Wait till no other server takes rows of this table; none does till the session's end.
+
+        What is read after this is what the last one left: of room that is counted and then given,
+        nothing is given twice.
+        """
+        if session.get_bind().dialect.name == "sqlite":
+            return  # One that writes is alone already.
+        # A server that falls silent here, with its machine perhaps, must not stop the others.
+        patience = func.set_config("idle_in_transaction_session_timeout", _SILENT, True)
+        name = f"landloom {self._table.__tablename__}"
+        lock = func.pg_advisory_xact_lock(zlib.crc32(name.encode()))
+        await session.execute(select(patience, lock))
 
     async def take(self, session: AsyncSession, row_id: str, status: str) -> Lease | None:
         """Take the lease of a row that still has this status, or None if another was faster."""

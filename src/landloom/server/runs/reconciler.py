@@ -28,7 +28,7 @@ from landloom.server.runs import repository
 from landloom.server.runs.endings import Ending, ending_of, lost, not_prepared, not_started
 from landloom.server.runs.preparation import Preparation, RunWork, run_work
 from landloom.server.runs.progress import CancelWorkflows, Progress
-from landloom.server.runs.rows import Waiting
+from landloom.server.runs.rows import Busy, Waiting
 from landloom.server.runs.states import AppStatus, RunStatus
 from landloom.server.runs.tables import Run
 from landloom.server.settings import Settings
@@ -66,6 +66,9 @@ class RunQueue(LeasedRows[Run]):
         self._capacity = capacity
         self._progress = Progress(database, leases, cancel_workflows)
         self._demands: dict[str, Demand] = {}
+        """What the runs hold that are driven here."""
+        self._elsewhere: list[Demand] = []
+        """What the others held at the last look."""
         self._smallest = min((each.cpus for each in settings.sizes), default=0.0)
         self._looked = -_LOOK_SECONDS
 
@@ -76,35 +79,43 @@ class RunQueue(LeasedRows[Run]):
             return []
         self._looked = time.monotonic()
         async with self._database.reading(None) as session:
-            adopted = await self._adoptable(session, held)
-            waiting = await repository.queue(
-                session, self._preparation.millicores, limit=_LOOK_AHEAD
-            )
-        running = [*self._demands.values(), *map(self._demand, adopted)]
-        admitted = self._capacity.admit(
-            [self._demand(row) for row in waiting if row.id not in held], running
-        )
-        if not adopted and not admitted:
-            return []
+            if not await self._wanted(session, held):
+                return []
         taken = []
         async with self._database.writing(None) as session:
-            for demand, status in (
-                *((self._demand(row), row.status) for row in adopted),
-                *((demand, RunStatus.PENDING) for demand in admitted),
-            ):
+            # Looked at again: another server may have given away the room that was seen.
+            await self._leases.alone(session)
+            for demand, status in await self._wanted(session, held):
                 lease = await self._leases.take(session, demand.id, status)
                 if lease is not None:
                     self._demands[demand.id] = demand
                     taken.append(lease)
         return taken
 
-    async def _adoptable(self, session: AsyncSession, held: Collection[str]) -> list[Run]:
-        """Return runs that lost their server when a launcher had them: they have their room."""
-        but = sorted(held)
-        found = await self._leases.free(session, RunStatus.RUNNING, limit=_MAX_ADOPTED, but=but)
-        found += await self._leases.free(
-            session, RunStatus.PENDING, repository.is_handed_over(), limit=_MAX_ADOPTED, but=but
+    async def _wanted(
+        self, session: AsyncSession, held: Collection[str]
+    ) -> list[tuple[Demand, RunStatus]]:
+        """Return what may be taken beside all that runs, here or driven by another server."""
+        adopted = await self._adoptable(session, held)
+        busy = [self._demand(row) for row in await repository.busy(session)]
+        waiting = await repository.queue(session, self._preparation.millicores, limit=_LOOK_AHEAD)
+        admitted = self._capacity.admit(
+            [self._demand(row) for row in waiting if row.id not in held], busy
         )
+        ours = {*held, *(row.id for row in adopted)}
+        self._elsewhere = [each for each in busy if each.id not in ours]
+        return [
+            *((self._demand(row), RunStatus(row.status)) for row in adopted),
+            *((demand, RunStatus.PENDING) for demand in admitted),
+        ]
+
+    async def _adoptable(self, session: AsyncSession, held: Collection[str]) -> list[Run]:
+        """Return runs that lost their server: their turn has come, and they have their room."""
+        found = list[Run]()
+        for status in (RunStatus.RUNNING, RunStatus.PENDING):
+            found += await self._leases.free(
+                session, status, ~repository.waits(), limit=_MAX_ADOPTED, but=sorted(held)
+            )
         return found
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
@@ -225,9 +236,9 @@ class RunQueue(LeasedRows[Run]):
     def _is_full(self) -> bool:
         """Tell whether not even the smallest run has room."""
         one = Demand("", self._smallest, 0)
-        return not self._capacity.admit([one], self._demands.values())
+        return not self._capacity.admit([one], [*self._demands.values(), *self._elsewhere])
 
-    def _demand(self, row: Run | Waiting) -> Demand:
+    def _demand(self, row: Run | Waiting | Busy) -> Demand:
         size = self._preparation.allot(row.runtime).runtime
         return Demand(row.id, size.cpus, size.memory_bytes, size.gpus)
 

@@ -31,7 +31,7 @@ from landloom.server.db.base import Instant, as_wire
 from landloom.server.kit.clock import now
 from landloom.server.kit.ids import new_id
 from landloom.server.kit.paging import Cursor, Position, Slice
-from landloom.server.runs.rows import EventRow, RunPlace, RunRow, Waiting
+from landloom.server.runs.rows import Busy, EventRow, RunPlace, RunRow, Waiting
 from landloom.server.runs.states import HANDED_OVER, AppStatus, EventCode, RunStatus
 from landloom.server.runs.tables import Run, RunCount, RunEvent
 
@@ -182,7 +182,7 @@ async def queue(
     query = _queue(tuple(millicores.items()))
     if only:
         query = query.where(query.selected_columns.id.in_(only))
-    found = await session.execute(query.limit(limit), {"now": now()})
+    found = await session.execute(query.limit(limit))
     return [Waiting._make(row) for row in found]
 
 
@@ -190,7 +190,6 @@ async def queue(
 def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
     """Return the query of `queue`: putting it together costs more than the database's answer."""
     cores = case(dict(millicores), value=Run.runtime, else_=1000)
-    held = and_(Run.lease_token.is_not(None), Run.lease_expires_at >= bindparam("now"))
     # Looked for once, by the index on the status; to group or number all runs by their users, the
     # database would rather walk through all that ever were.
     unfinished = (
@@ -200,7 +199,7 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
             Run.runtime,
             Run.created_at,
             cores.label("cores"),
-            and_(Run.status == RunStatus.PENDING, ~held, ~is_handed_over()).label("waits"),
+            waits().label("waits"),
         )
         .where(Run.status.in_(_UNFINISHED))
         .cte("unfinished")
@@ -245,7 +244,21 @@ def _queue(millicores: tuple[tuple[str, int], ...]) -> Select[Any]:
     return select(places).order_by(places.c.position)
 
 
-def is_handed_over() -> ColumnElement[bool]:
+async def busy(session: AsyncSession) -> Sequence[Busy]:
+    """Return the runs that have room on the machine, or in the cluster, whoever drives them."""
+    query = select(Run.id, Run.runtime).where(Run.status.in_(_UNFINISHED), ~waits())
+    return [Busy._make(row) for row in await session.execute(query)]
+
+
+def waits() -> ColumnElement[bool]:
+    """Return the condition that a run is nobody's but the queue's.
+
+    One that was taken has its room till it is given back: its server may be slow, not gone.
+    """
+    return and_(Run.status == RunStatus.PENDING, Run.lease_token.is_(None), ~_is_handed_over())
+
+
+def _is_handed_over() -> ColumnElement[bool]:
     """Return the condition that a launcher has a run that waits, or is about to have it."""
     return func.coalesce(Run.app_status, "").in_(HANDED_OVER)
 
@@ -265,7 +278,7 @@ async def request_cancel(session: AsyncSession, run_id: str) -> bool:
     if not _changed(noted):
         return False
     add_event(session, run_id, EventCode.RUN_CANCEL_REQUESTED, "The run's end was asked for.")
-    waiting = (Run.id == run_id, Run.status == RunStatus.PENDING, ~is_handed_over())
+    waiting = (Run.id == run_id, Run.status == RunStatus.PENDING, ~_is_handed_over())
     # A workload that is being prepared goes with its run; one that is not there stays so.
     await session.execute(
         update(Run).where(*waiting, Run.app_id.is_not(None)).values(app_status=AppStatus.DESTROYED)

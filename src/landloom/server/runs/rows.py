@@ -51,6 +51,13 @@ class Waiting(NamedTuple):
     """1 is the next to start."""
 
 
+class Busy(NamedTuple):
+    """A run that has its room."""
+
+    id: str
+    runtime: str
+
+
 class EventRow(NamedTuple):
     """The columns of an event; instants as the API writes them."""
 
