@@ -1,8 +1,8 @@
 """Workloads as processes of this machine, each under a runner of its own.
 
 The runner is detached: it outlives the server, which finds it again by the files in the
-workload's folder. Nothing is kept in memory but what these files tell, too: which cores and GPUs
-each has.
+workload's folder. Nothing is kept in memory that files do not tell, too: which cores and GPUs
+each has, for one (see `claims`).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from landloom.errors import Unavailable
 from landloom.runner import folder, processes
 from landloom.runner.cgroup import remove_group
 from landloom.runner.gpus import VISIBLE
 from landloom.runner.processes import Identity
 from landloom.server.launchers.base import Observation, Workload
+from landloom.server.launchers.claims import Claims
 from landloom.server.launchers.isolation import Isolation
 from landloom.server.launchers.nursery import Nursery
-from landloom.server.launchers.shares import Shares
 
 DEFAULT_NICENESS: Final = 10
 """Workloads leave the processor to the server where both want it, and lose nothing elsewhere."""
 _START_SECONDS: Final = 15.0
-"""How long a runner may take to show itself; after that `observe` tells what became of it."""
+"""Within that a runner shows itself; for one that does not, it is looked less often."""
 _LOOK_SECONDS: Final = 0.01
+_LATE_LOOK_SECONDS: Final = 0.25
+_REFUSED_SECONDS: Final = 0.25
 _SWEEP_SECONDS: Final = 10.0
 _RUNNER_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH")
 """What the runner itself gets of the server's environment; the job's own is in the spec."""
@@ -67,8 +67,10 @@ class LocalLauncher:
         self._cgroup = str(cgroup) if cgroup is not None else None
         self._niceness = niceness
         self._isolation = isolation
-        self._cores = Shares(_own_cores())
-        self._gpus = Shares(range(gpus))
+        self._gpus = gpus
+        self._claims = Claims(_own_cores(), range(gpus))
+        self._known: set[Path] = set()
+        """Folders of running workloads whose claims are known to be there."""
         inherited = {name: os.environ[name] for name in _RUNNER_VARIABLES if name in os.environ}
         self._nursery = Nursery(python, inherited)
 
@@ -78,72 +80,91 @@ class LocalLauncher:
         Raises:
             Unavailable: The runner did not come up; its own words are in the message.
         """
-        directory = workload.directory
-        if await asyncio.to_thread(_was_started, directory):
-            return
-        pid = await asyncio.to_thread(self._spawn, directory, self._spec(workload), workload)
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and not _was_started(directory):
-            # Looked at in this order: one that is gone has left whatever it had to leave.
-            if not psutil.pid_exists(pid) and not _was_started(directory):
-                words = _last_words(directory)
-                if words != folder.REFUSAL:
-                    raise Unavailable(
-                        f"The runner of workload {workload.id} ended at once: {words}"
-                    )
-            await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            while not await asyncio.to_thread(_was_started, workload.directory):
+                runner = await asyncio.to_thread(self._spawn, workload)
+                if await _shows_itself(workload, runner):
+                    return
+                # Another has the folder, or had it, and was killed before it began.
+                await asyncio.sleep(_REFUSED_SECONDS)
+        except (Unavailable, OSError):
+            await asyncio.to_thread(self._unclaim, workload.directory)
+            raise
 
     async def observe(self, directory: Path) -> Observation:
         """Say how it stands, from its folder alone."""
-        seen = await asyncio.to_thread(_observe, directory)
-        if seen.state == "running":
-            await asyncio.to_thread(self._remember, directory)
-        elif seen.state in {"exited", "lost"}:
-            self._cores.free(directory.name)
-            self._gpus.free(directory.name)
-        return seen
+        return await asyncio.to_thread(self._observe, directory)
 
     async def cancel(self, directory: Path) -> None:
         """Ask for its end. One that was never started ends as soon as it is."""
         await asyncio.to_thread(_cancel, directory)
+        await asyncio.to_thread(self._unclaim, directory)
 
     async def sweep(self, directory: Path) -> None:
         """Kill whatever a lost workload left behind; one whose runner lives is not touched."""
         await asyncio.to_thread(_sweep, directory)
 
-    def _spawn(self, directory: Path, spec: folder.Spec, workload: Workload) -> int:
+    def _spawn(self, workload: Workload) -> Identity | None:
+        """Return who is to run it; None where that one has ended already."""
+        directory = workload.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec = self._spec(workload)
         if self._isolation is not None:
             seat = self._isolation.seat(workload.owner, directory, workload.reads)
             own = self._isolation.environment(seat, directory)
             spec = replace(spec, seat=seat, env={**spec.env, **own})
         folder.write_spec(directory, spec)
-        return self._nursery.start(directory)
+        return processes.identify(self._nursery.start(directory))
 
     def _spec(self, workload: Workload) -> folder.Spec:
         spec = workload.spec(grace_seconds=self._grace_seconds)
         environment = spec.env
         cores: tuple[int, ...] = ()
         if workload.confined:
-            holder = workload.directory.name
-            cores = self._cores.take(holder, workload.cpus)
+            gpus = min(workload.gpus, self._gpus)
+            claim = self._claims.take(workload.directory, cpus=workload.cpus, gpus=gpus)
+            cores = claim.cores
             if self._gpus:
-                chosen = self._gpus.take(holder, workload.gpus)
-                environment = {**environment, VISIBLE: ",".join(map(str, chosen))}
+                environment = {**environment, VISIBLE: ",".join(map(str, claim.gpus))}
         return replace(
             spec, env=environment, cores=cores, cgroup=self._cgroup, niceness=self._niceness
         )
 
-    def _remember(self, directory: Path) -> None:
-        """Note what a workload holds that an earlier process of the server started."""
-        holder = directory.name
-        if holder in self._cores:
-            return
-        with suppress(OSError, ValueError):
-            spec = folder.read_spec(directory)
-            self._cores.keep(holder, len(spec.cores), spec.cores)
-            chosen = [int(each) for each in spec.env.get(VISIBLE, "").split(",") if each]
-            self._gpus.keep(holder, len(chosen), chosen)
+    def _unclaim(self, directory: Path) -> None:
+        """Let others have what a workload was given that nobody began."""
+        if not _was_started(directory):
+            self._claims.free(directory)
+
+    def _observe(self, directory: Path) -> Observation:
+        seen = _observe(directory)
+        if seen.state == "running" and directory not in self._known:
+            self._claims.remember(directory)
+            self._known.add(directory)
+        elif seen.state in {"exited", "lost"}:
+            self._known.discard(directory)
+            self._claims.free(directory)
+        return seen
+
+
+async def _shows_itself(workload: Workload, runner: Identity | None) -> bool:
+    """Wait till it can be observed; say whether it can, or its runner was refused.
+
+    Raises:
+        Unavailable: Its runner has ended, and nobody began it.
+    """
+    directory = workload.directory
+    soon = time.monotonic() + _START_SECONDS
+    while not _was_started(directory):
+        # Looked at in this order: one that is gone has left whatever it had to leave.
+        if (runner is None or not processes.is_alive(runner)) and not _was_started(directory):
+            words = _last_words(directory)
+            if words == folder.REFUSAL:
+                return False
+            raise Unavailable(f"The runner of workload {workload.id} ended at once: {words}")
+        # However slow it is: as long as it lives nobody else can tell what becomes of it.
+        late = time.monotonic() > soon
+        await asyncio.sleep(_LATE_LOOK_SECONDS if late else _LOOK_SECONDS)
+    return True
 
 
 def _was_started(directory: Path) -> bool:
@@ -187,7 +208,10 @@ def _sweep(directory: Path) -> None:
     record = folder.read_runner(directory)
     if record is None or processes.is_alive(_runner_of(record)):
         return
-    marker = folder.read_spec(directory).env.get(folder.MARKER, directory.name)
+    marker = directory.name
+    # What has ended for good has no spec any more.
+    with suppress(FileNotFoundError):
+        marker = folder.read_spec(directory).env.get(folder.MARKER, marker)
     child = _child_of(record)
     deadline = time.monotonic() + _SWEEP_SECONDS
     # Again and again, as a process may start another between being found and being killed.

@@ -1,6 +1,10 @@
+import asyncio
+import fcntl
 import os
 import stat
 import sys
+from contextlib import suppress
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -8,6 +12,7 @@ from tests.contract.launcher import LauncherContract, until
 
 from landloom.errors import Unavailable
 from landloom.runner import folder
+from landloom.server.launchers import local
 from landloom.server.launchers.local import LocalLauncher
 
 
@@ -71,6 +76,61 @@ class TestLocalLauncher(LauncherContract):
         assert os.getsid(runner.pid) == runner.pid
         assert "WHEROBOTS_API_KEY" not in runner.environ()
         assert (await self.ended(launcher, work)).exit_code == 0
+
+    async def test_two_servers_on_one_machine_give_no_gpu_twice(self, workload):
+        sleeper = "import time; time.sleep(600)"
+        works = [replace(workload(sleeper, name=each), confined=True, gpus=1) for each in "ab"]
+        servers = [LocalLauncher(grace_seconds=1, gpus=2) for _ in works]
+        for server, work in zip(servers, works, strict=True):
+            await server.start(work)
+        given = [folder.read_spec(work.directory) for work in works]
+        assert {spec.env["CUDA_VISIBLE_DEVICES"] for spec in given} == {"0", "1"}
+        if len(os.sched_getaffinity(0)) > 1:
+            assert given[0].cores != given[1].cores
+        for work in works:
+            await servers[0].cancel(work.directory)
+            await self.ended(servers[0], work)
+        claims = works[0].directory.parent / ".claims"
+        assert [path.name for path in claims.iterdir()] == [".lock"]
+
+    async def test_a_runner_that_shows_nothing_and_is_killed_is_told_however_late(
+        self, launcher, workload, monkeypatch
+    ):
+        monkeypatch.setattr(local, "_START_SECONDS", 0.0)
+        work = workload("")
+        work.directory.mkdir()
+        # A runner hangs here before it has said anything: nobody reads.
+        os.mkfifo(work.directory / folder.ERRORS)
+        starting = asyncio.ensure_future(launcher.start(work))
+        runner = await until(lambda: _child(launcher), "the runner")
+        assert (await launcher.observe(work.directory)).state == "absent"
+        assert not starting.done()
+        (work.directory / folder.ERRORS).unlink()
+        runner.kill()
+        with pytest.raises(Unavailable, match="ended at once"):
+            await starting
+
+    async def test_one_that_was_refused_begins_once_the_other_is_gone(self, launcher, workload):
+        work = workload("print('begun')")
+        work.directory.mkdir()
+        other = os.open(work.directory / folder.LOCK, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        starting = asyncio.ensure_future(launcher.start(work))
+
+        async def is_refused():
+            with suppress(OSError):
+                return folder.REFUSAL in (work.directory / folder.ERRORS).read_text()
+
+        await until(is_refused, "the refusal")
+        os.close(other)
+        await starting
+        assert (await self.ended(launcher, work)).exit_code == 0
+
+
+async def _child(launcher):
+    process = launcher._nursery._process
+    children = psutil.Process(process.pid).children() if process is not None else []
+    return next(iter(children), None)
 
 
 def _mode(path):
