@@ -18,6 +18,9 @@ TURN = 360.0
 HALF_TURN = 180.0
 POLE = 90.0
 
+POLE_CORNERS = 5
+"""Corners by which a ring once round the Earth is closed at its pole: no edge there jumps."""
+
 
 def has_jump(geometry: BaseGeometry) -> bool:
     """Tell whether an edge spans more than half the Earth but not all of it.
@@ -35,7 +38,8 @@ def has_jump(geometry: BaseGeometry) -> bool:
 def mended(geometry: BaseGeometry) -> BaseGeometry:
     """Return a geometry whose long edges go the short way, split at the antimeridian.
 
-    For footprints of scenes, of which none is half as wide as the Earth.
+    An outline that goes once round the Earth holds the pole that it is near to. For footprints of
+    scenes, and for areas whose edges are known to be short.
     """
     if has_jump(geometry):
         geometry = _straightened(geometry)
@@ -85,44 +89,69 @@ def enclosed(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> BaseGeometry
         lon: Longitudes of a closed outline's points, the first not repeated, degrees.
         lat: Their latitudes.
     """
-    closed = np.unwrap(np.append(lon, lon[0]), period=TURN)
-    points = np.column_stack([closed, np.append(lat, lat[0])])
-    if abs(closed[-1] - closed[0]) > HALF_TURN:
-        # The outline goes once around the Earth: the pole it is near to lies inside.
-        pole = POLE if lat.mean() > 0 else -POLE
-        points = np.vstack([points, [closed[-1], pole], [closed[0], pole]])
-    return wrapped(shapely.make_valid(shapely.Polygon(points)))
+    ring = np.column_stack([np.append(lon, lon[0]), np.append(lat, lat[0])])
+    return wrapped(shapely.make_valid(shapely.Polygon(_unwound(ring))))
+
+
+def _unwound(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a ring, its first point repeated at its end, that goes on beyond 180 degrees.
+
+    One that goes once round the Earth is closed by way of the pole that it is near to, which lies
+    inside: it gets further points.
+    """
+    lon = np.unwrap(ring[:, 0], period=TURN)
+    points = np.column_stack([lon, ring[:, 1]])
+    if abs(lon[-1] - lon[0]) < HALF_TURN:
+        return points
+    pole = np.full(POLE_CORNERS, POLE if ring[:, 1].mean() > 0 else -POLE)
+    back = np.linspace(lon[-1], lon[0], POLE_CORNERS)
+    return np.vstack([points, np.column_stack([back, pole]), points[:1]])
 
 
 def _lines(geometry: BaseGeometry) -> list[Any]:
     """Return the rings and lines of a geometry."""
-    parts = shapely.get_parts(geometry)
-    while (shapely.get_type_id(parts) >= shapely.GeometryType.MULTIPOINT).any():
-        parts = shapely.get_parts(parts)
+    parts = _parts(geometry)
     polygons = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
     rings = shapely.get_rings(parts[polygons])
     return [*rings, *parts[~polygons]]
 
 
+def _parts(geometry: BaseGeometry) -> NDArray[Any]:
+    """Return the polygons, lines and points of a geometry, however deep they lie."""
+    parts = shapely.get_parts(geometry)
+    while (shapely.get_type_id(parts) >= shapely.GeometryType.MULTIPOINT).any():
+        parts = shapely.get_parts(parts)
+    found: NDArray[Any] = parts
+    return found
+
+
 def _straightened(geometry: BaseGeometry) -> BaseGeometry:
-    """Return the areas or lines of a geometry so that they go on beyond 180 degrees, not back."""
-    areas: list[BaseGeometry] = []
-    for part in shapely.get_parts(geometry):
-        if isinstance(part, shapely.LineString):
-            xy = shapely.get_coordinates(part)
-            areas.append(shapely.LineString(np.unwrap(xy, period=TURN, axis=0)))
+    """Return the parts of a geometry so that they go on beyond 180 degrees, not back."""
+    found: list[BaseGeometry] = []
+    for part in _parts(geometry):
+        if isinstance(part, shapely.Polygon):
+            rings = [_unwound(shapely.get_coordinates(ring)) for ring in shapely.get_rings(part)]
+            found.append(_area(rings[0], rings[1:]))
             continue
-        rings: list[NDArray[np.float64]] = []
-        for ring in shapely.get_rings(part):
-            xy = shapely.get_coordinates(ring)
-            xy[:, 0] = np.unwrap(xy[:, 0], period=TURN)
-            if rings:
-                # A hole may have been written on the other side of its shell's jump.
-                xy[:, 0] += TURN * np.round((rings[0][:, 0].mean() - xy[:, 0].mean()) / TURN)
-            rings.append(xy)
-        areas.append(shapely.make_valid(shapely.Polygon(rings[0], rings[1:])))
-    whole: BaseGeometry = shapely.union_all(areas)
+        xy = shapely.get_coordinates(part)
+        straight = isinstance(part, shapely.LineString)
+        found.append(shapely.LineString(np.unwrap(xy, period=TURN, axis=0)) if straight else part)
+    whole: BaseGeometry = shapely.union_all(found)
     return whole
+
+
+def _area(shell: NDArray[np.float64], holes: list[NDArray[np.float64]]) -> BaseGeometry:
+    """Return the area inside a ring and outside others, all of them unwound."""
+    if np.ptp(shell[:, 0]) >= TURN:
+        # It is cut open somewhere, maybe in a hole: both are split at the antimeridian first.
+        whole: BaseGeometry = wrapped(shapely.make_valid(shapely.Polygon(shell)))
+        for hole in holes:
+            whole = whole.difference(wrapped(shapely.make_valid(shapely.Polygon(hole))))
+        return whole
+    for hole in holes:
+        # It may have been written on the other side of its shell's jump.
+        hole[:, 0] += TURN * np.round((shell[:, 0].mean() - hole[:, 0].mean()) / TURN)
+    return shapely.make_valid(shapely.Polygon(shell, holes))
 
 
 def _moved(geometry: BaseGeometry, degrees: float) -> BaseGeometry:

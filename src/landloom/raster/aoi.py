@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry import shape
@@ -15,6 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from landloom.errors import InvalidInput
 from landloom.raster.antimeridian import has_jump, mended, wrapped
+from landloom.raster.edges import bent
+from landloom.raster.grid import Extent
 from landloom.raster.store import objects
 from landloom.wire.requests import Aoi
 
@@ -22,8 +25,8 @@ PARQUET_MAGIC = b"PAR1"
 
 DEGREES = "EPSG:4326"
 
-CUTS = 64
-"""Into so many parts an outline is cut that might jump; none then spans 180 degrees."""
+BEND_METRES = 0.1
+"""How far an edge that was straight in a projected CRS may lie beside its place in degrees."""
 
 MAX_LONGITUDE = 360.0
 """Degrees. Longitudes beyond 180 are those of places across the antimeridian."""
@@ -36,6 +39,8 @@ class AoiRow:
     geometry: BaseGeometry
     """EPSG:4326, valid, not empty; longitudes within [-180, 180]."""
     name: str
+    drawn: Extent | None = None
+    """Its reach in the projected CRS that it was given in, if it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,13 @@ class _Rows:
     geometries: list[BaseGeometry | None]
     names: list[str]
     crs: CRS | None
+
+    def drawn(self, number: int) -> Extent | None:
+        """Return how far a row, which is not empty, reaches in the CRS of the file."""
+        geometry = self.geometries[number]
+        if geometry is None or self.crs is None or self.crs.is_geographic:
+            return None
+        return Extent(self.crs, geometry.bounds)
 
 
 def read_aoi(aoi: Aoi) -> list[AoiRow]:
@@ -65,14 +77,15 @@ def read_aoi(aoi: Aoi) -> list[AoiRow]:
         where = "the inline GeoJSON"
         said = _from_geojson(where, aoi)
     rows = []
-    for number, (geometry, name) in enumerate(zip(said.geometries, said.names, strict=True)):
+    for number, (geometry, name) in enumerate(zip(_in_degrees(said), said.names, strict=True)):
         if geometry is None or geometry.is_empty:
             raise InvalidInput(
                 f"Row {number} of the area of interest ({where}) has no geometry.",
                 suggestion="Remove the row or give it one.",
                 field="aoi",
             )
-        rows.append(AoiRow(_checked(geometry, f"row {number} of {where}"), name))
+        whole = _checked(geometry, f"row {number} of {where}")
+        rows.append(AoiRow(whole, name, said.drawn(number)))
     if not rows:
         raise InvalidInput(
             f"The area of interest ({where}) has no rows.",
@@ -94,7 +107,7 @@ def _read_file(uri: str, data: bytes) -> _Rows:
                 suggestion="Write it with geopandas' to_parquet.",
                 field="aoi",
             ) from error
-        return _in_degrees(_Rows(list(frame.geometry), _names(frame), frame.crs))
+        return _Rows(list(frame.geometry), _names(frame), frame.crs)
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -107,7 +120,7 @@ def _read_file(uri: str, data: bytes) -> _Rows:
 
 
 def _from_geojson(where: str, document: Any) -> _Rows:
-    """Return rows in EPSG:4326; the old `crs` member is honoured where it stands."""
+    """Return rows; the old `crs` member is honoured where it stands."""
     try:
         features = _features(document)
         geometries = [
@@ -115,7 +128,7 @@ def _from_geojson(where: str, document: Any) -> _Rows:
             for feature in features
         ]
         crs = CRS(document.get("crs", {}).get("properties", {}).get("name", DEGREES))
-        return _in_degrees(_Rows(geometries, [_feature_name(each) for each in features], crs))
+        return _Rows(geometries, [_feature_name(each) for each in features], crs)
     except Exception as error:
         raise InvalidInput(
             f"The area of interest ({where}) is not GeoJSON: {error}",
@@ -124,30 +137,45 @@ def _from_geojson(where: str, document: Any) -> _Rows:
         ) from error
 
 
-def _in_degrees(rows: _Rows) -> _Rows:
-    """Return rows in EPSG:4326; those without a CRS are taken to be so.
+def _in_degrees(rows: _Rows) -> list[BaseGeometry | None]:
+    """Return the geometries in EPSG:4326; those without a CRS are taken to be so.
 
-    An edge that crosses the antimeridian jumps in degrees. In a projected CRS it is known to be
-    short or long: cut fine before it is reprojected, it jumps only if it is short.
+    An edge that is straight in a projected CRS is not so in degrees: it gets further points. They
+    tell which way it goes where it crosses the antimeridian, and how it goes round a pole.
     """
-    if rows.crs is None or rows.crs == CRS(DEGREES):
-        return rows
-    to_degrees = Transformer.from_crs(rows.crs, DEGREES, always_xy=True)
+    crs = rows.crs
+    if crs is None or crs == CRS(DEGREES):
+        return rows.geometries
+    to_degrees = Transformer.from_crs(crs, DEGREES, always_xy=True)
+    tolerance = BEND_METRES / crs.axis_info[0].unit_conversion_factor if crs.axis_info else 0.0
 
     def moved(geometry: BaseGeometry) -> BaseGeometry:
         return shapely.transform(geometry, to_degrees.transform, interleaved=False)
 
-    geometries: list[BaseGeometry | None] = []
-    for geometry in rows.geometries:
-        degrees = None if geometry is None else moved(geometry)
-        if geometry is not None and not rows.crs.is_geographic and _jumps(degrees):
-            degrees = mended(moved(shapely.segmentize(geometry, geometry.length / CUTS)))
-        geometries.append(degrees)
-    return _Rows(geometries, rows.names, rows.crs)
+    def bent_and_moved(geometry: BaseGeometry | None) -> BaseGeometry | None:
+        if geometry is None or geometry.is_empty or crs.is_geographic:
+            return None if geometry is None else moved(geometry)
+        degrees = moved(_bent(shapely.force_2d(geometry), to_degrees, tolerance))
+        return mended(degrees) if np.isfinite(degrees.bounds).all() else degrees
+
+    return [bent_and_moved(geometry) for geometry in rows.geometries]
 
 
-def _jumps(geometry: BaseGeometry | None) -> bool:
-    return geometry is not None and not geometry.is_empty and has_jump(geometry)
+def _bent(geometry: BaseGeometry, to_degrees: Transformer, tolerance: float) -> BaseGeometry:
+    """Return a geometry of a projected CRS with the points that its edges need in degrees."""
+    if isinstance(geometry, shapely.GeometryCollection):
+        parts = [_bent(part, to_degrees, tolerance) for part in geometry.geoms]
+        return shapely.GeometryCollection(parts)
+    if shapely.get_dimensions(geometry) == 0:
+        return geometry
+    kind, xy, (starts, *further) = shapely.to_ragged_array([geometry])
+    joined = np.ones(len(xy) - 1, bool)
+    joined[starts[1:-1] - 1] = False
+    points, after = bent(xy, joined, to_degrees, tolerance)
+    xy = np.insert(xy, after + 1, points, axis=0)
+    starts = starts + np.searchsorted(after, starts)
+    whole: BaseGeometry = shapely.from_ragged_array(kind, xy, (starts, *further))[0]
+    return whole
 
 
 def _features(document: Any) -> list[Mapping[str, Any]]:

@@ -31,6 +31,10 @@ from the CRS origin. So no lattice anchored to the origin meets that grid, whate
 and the exact one stays. To stand on that grid, resample the product's or ours.
 """
 
+DRAWN_TOLERANCE = 1.0
+"""Units of a CRS, an arm's length. Bounds that an area was drawn with and those that it comes to by
+way of degrees differ by less, unless one of them lies a turn round the Earth further on."""
+
 SNAP_TOLERANCE = 1e-6
 """Pixels. A bound this close to a lattice line lies on it: reprojection noise adds no pixel."""
 
@@ -110,11 +114,24 @@ class Tile:
     window: Window
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far an area reaches in the CRS that it was drawn in."""
+
+    crs: CRS
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north."""
+
+    def __str__(self) -> str:
+        return f"{self.crs.to_string()} {self.bounds}"
+
+
 def geobox_for(
     geometry_4326: BaseGeometry,
     epsg: int | None,
     resolution: float,
     datum: UtmDatum = "WGS84",
+    drawn: Extent | None = None,
 ) -> GeoBox:
     """Return the smallest GeoBox on the lattice that covers a geometry.
 
@@ -124,16 +141,19 @@ def geobox_for(
         resolution: Pixel size in metres. In a geographic CRS it becomes degrees of the equator, in
             any other the unit of the CRS (metres of projection, not of the ground).
         datum: Of the native CRS.
+        drawn: See `snapped_geobox`.
 
     Raises:
         InvalidInput: There is no such CRS, or the geometry has no place in it.
     """
     code = native_epsg(geometry_4326, datum) if epsg is None else epsg
     name = f"EPSG:{code}"
-    return snapped_geobox(geometry_4326, name, pixel_size(name, resolution))
+    return snapped_geobox(geometry_4326, name, pixel_size(name, resolution), drawn)
 
 
-def snapped_geobox(geometry_4326: BaseGeometry, crs: str, pixel: float) -> GeoBox:
+def snapped_geobox(
+    geometry_4326: BaseGeometry, crs: str, pixel: float, drawn: Extent | None = None
+) -> GeoBox:
     """Return the smallest GeoBox on the lattice of a CRS that covers a geometry.
 
     A geometry that crosses the antimeridian has a grid in any CRS that goes on there (UTM zones 1
@@ -144,11 +164,17 @@ def snapped_geobox(geometry_4326: BaseGeometry, crs: str, pixel: float) -> GeoBo
         geometry_4326: Any non-empty geometry in EPSG:4326.
         crs: An EPSG code (`EPSG:32633`) or WKT.
         pixel: Pixel size in units of the CRS.
+        drawn: The geometry's reach in the CRS that it was given in. If that is the grid's, it is
+            taken as it is: a box on lattice lines has its very grid.
 
     Raises:
         InvalidInput: There is no such CRS, or the geometry has no place in it.
     """
-    west, south, east, north = _projected_bounds(geometry_4326, crs)
+    found = _projected_bounds(geometry_4326, crs)
+    if drawn is not None and drawn.crs == _crs(crs):
+        alike = np.allclose(found, drawn.bounds, rtol=0, atol=DRAWN_TOLERANCE)
+        found = drawn.bounds if alike else found
+    west, south, east, north = found
     gx0, gx1 = _snap(west / pixel, east / pixel)
     gy0, gy1 = _snap(-north / pixel, -south / pixel)
     if max(gy1 - gy0, gx1 - gx0) > MAX_SIDE:

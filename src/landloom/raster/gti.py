@@ -80,7 +80,7 @@ def plan_gti(request: BuildGtiMosaics, row: AoiRow) -> MosaicPlan:
     index = _open(request)
     here = index.rows(row.geometry)
     first = _first_raster(index, here or index.rows(EVERYWHERE))
-    geobox = _grid(request, row.geometry, first, inside=bool(here))
+    geobox = _grid(request, row, first, inside=bool(here))
     place = footprint(geobox)
     rows = index.rows(place)
     dataset = _dataset(index, geobox, _dtype(index, rows, first))
@@ -184,14 +184,12 @@ def _check_bands(request: BuildGtiMosaics, raster: Raster) -> None:
         )
 
 
-def _grid(
-    request: BuildGtiMosaics, geometry: BaseGeometry, first: Raster, *, inside: bool
-) -> GeoBox:
+def _grid(request: BuildGtiMosaics, row: AoiRow, first: Raster, *, inside: bool) -> GeoBox:
     """Return the output's grid; without a raster inside the area it is in the area's own zone."""
     if request.target_crs is not None:
         crs = f"EPSG:{request.target_crs}"
     else:
-        crs = first.crs if inside else f"EPSG:{native_epsg(geometry)}"
+        crs = first.crs if inside else f"EPSG:{native_epsg(row.geometry)}"
     side = _pixel_side(first)
     if request.resolution is not None:
         pixel = request.resolution
@@ -199,7 +197,7 @@ def _grid(
         pixel = side
     else:
         pixel = pixel_size(crs, metres(first.crs, side))
-    return snapped_geobox(geometry, crs, pixel)
+    return snapped_geobox(row.geometry, crs, pixel, row.drawn)
 
 
 def _pixel_side(raster: Raster) -> float:

@@ -56,6 +56,32 @@ class TestMended:
         hole = [(-179.5, -1), (-179, -1), (-179, 1), (-179.5, 1)]
         assert mended(shapely.Polygon(shell, [hole])).area == pytest.approx(4 * 4 - 0.5 * 2)
 
+    @pytest.mark.parametrize("pole", [90, -90])
+    @pytest.mark.parametrize("start", [0, 30, 170])
+    def test_an_outline_once_round_the_earth_holds_its_pole(self, pole: int, start: int):
+        lon = (np.arange(0, 360, 45) + start + 180) % 360 - 180
+        ring = shapely.Polygon(np.column_stack([lon, np.full(8, pole * 0.8)]))
+        hole = [(175, pole * 0.9), (-175, pole * 0.9), (-175, pole * 0.92), (175, pole * 0.92)]
+        cap = mended(shapely.Polygon(ring.exterior, [hole]))
+        assert cap.is_valid
+        assert cap.area == pytest.approx(360 * 18 - 10 * 1.8)
+        assert cap.covers(shapely.Point(13, pole))
+        assert not cap.covers(shapely.Point(179, pole * 0.91))
+        assert not has_jump(cap)
+
+    def test_a_hole_may_hold_the_pole(self):
+        lon = np.array([-135, -45, 45, 135])
+        rings = [np.column_stack([lon, np.full(4, lat)]) for lat in (70, 80)]
+        ring = mended(shapely.Polygon(rings[0], [rings[1]]))
+        assert ring.area == pytest.approx(360 * 10)
+        assert not ring.covers(shapely.Point(0, 85))
+
+    def test_all_parts_of_a_collection_go_the_short_way(self):
+        jumping = shapely.Polygon([(179, -17), (-179, -17), (-179, -16), (179, -16)])
+        point = shapely.Point(0, 0)
+        nested = shapely.GeometryCollection([point, shapely.MultiPolygon([jumping])])
+        assert mended(nested).normalize() == shapely.union_all([ACROSS, point]).normalize()
+
     @pytest.mark.parametrize(
         "shape", [ACROSS, shapely.box(-180, -90, 180, 90), shapely.Point(180, 0)]
     )

@@ -3,6 +3,7 @@
 import json
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
 from pyproj import Transformer
@@ -19,7 +20,9 @@ def test_geoparquet_in_any_crs(tmp_path):
     gpd.GeoDataFrame({"NAME": ["Inn"]}, geometry=[SQUARE], crs=4326).to_crs(32633).to_parquet(path)
     (row,) = read_aoi(str(path))
     assert row.name == "Inn"
-    assert row.geometry.normalize().equals_exact(SQUARE.normalize(), 1e-9)
+    for corner in shapely.points(SQUARE.exterior.coords):
+        assert shapely.distance(corner, shapely.points(row.geometry.exterior.coords)).min() < 1e-9
+    assert shapely.hausdorff_distance(row.geometry, SQUARE) < 2e-5  # edges straight in UTM
 
 
 @pytest.mark.parametrize("form", ["geometry", "feature", "collection"])
@@ -91,6 +94,85 @@ def test_a_projected_area_says_by_itself_which_way_it_goes(tmp_path, epsg, place
     west, _, east, _ = unwrapped(row.geometry).bounds
     assert east - west == pytest.approx(width, abs=0.01)
     assert row.geometry.covers(place.centroid if width > 1 else shapely.Point(-179.95, -17.05))
+
+
+class TestEdges:
+    """What is straight in a projected CRS is not so in degrees."""
+
+    @staticmethod
+    def read(folder, shape, epsg):
+        path = folder / "aoi.parquet"
+        gpd.GeoDataFrame(geometry=[shape], crs=epsg).to_parquet(path)
+        (row,) = read_aoi(str(path))
+        return row
+
+    @staticmethod
+    def drawn_again(row, epsg):
+        """Return a row in its CRS, straight in degrees between its points."""
+        fine = shapely.segmentize(row.geometry, 0.0005)
+        project = Transformer.from_crs(4326, epsg, always_xy=True).transform
+        return shapely.transform(fine, project, interleaved=False)
+
+    @pytest.mark.parametrize(
+        ("epsg", "shape"),
+        [
+            (32633, shapely.box(300000, 4990240, 409800, 5100040)),
+            (32633, shapely.box(350000, -60000, 650000, 60000)),  # across the equator
+            (5070, shapely.box(2.2e6, 2.2e6, 2.3e6, 2.3e6).difference(
+                shapely.box(2.22e6, 2.22e6, 2.25e6, 2.26e6))),
+            (2263, shapely.box(9e5, 1e5, 11e5, 3e5)),  # feet
+            (3413, shapely.box(40000, -80000, 90000, -20000)),
+            (32660, shapely.MultiPolygon([
+                shapely.box(640000, 8.1e6, 660000, 8.12e6), shapely.box(7e5, 8.1e6, 7.1e5, 8.11e6),
+            ])),
+        ],
+    )  # fmt: skip
+    def test_stay_in_their_place_to_a_tenth_of_a_metre(self, tmp_path, epsg, shape):
+        row = self.read(tmp_path, shape, epsg)
+        assert row.geometry.is_valid
+        assert row.drawn.bounds == shape.bounds
+        unit = 0.3048006096 if epsg == 2263 else 1.0
+        back = self.drawn_again(row, epsg)
+        assert shapely.hausdorff_distance(back.boundary, shape.boundary) * unit <= 0.11
+
+    @pytest.mark.parametrize(
+        "bounds",
+        [(-20000, -20000, 20000, 20000), (-20000, -5000, 3000, 20000),
+         (0, -20000, 20000, 20000), (-20000, -20000, 0, 20000), (-7000, 0, 5000, 9000),
+         (0, 0, 9000, 9000), (-9000, -9000, 0, 0)],
+    )  # fmt: skip
+    @pytest.mark.parametrize("epsg", [3031, 3413])
+    def test_go_round_a_pole_or_through_it(self, tmp_path, epsg, bounds):
+        shape = shapely.box(*bounds)
+        row = self.read(tmp_path, shape, epsg)
+        assert row.geometry.is_valid
+        assert row.drawn.bounds == bounds
+        rng = np.random.default_rng(2)
+        points = rng.uniform(-25000, 25000, (500, 2))
+        points = points[shapely.distance(shape.boundary, shapely.points(points)) > 1]
+        degrees = Transformer.from_crs(epsg, 4326, always_xy=True).transform(*points.T)
+        inside = shapely.contains_xy(row.geometry, *degrees)
+        assert (inside == shapely.contains_xy(shape, *points.T)).all()
+
+    def test_are_as_they_were_in_degrees(self, tmp_path):
+        row = self.read(tmp_path, shapely.box(13, 48, 15, 50), 4326)
+        assert row.geometry.equals_exact(shapely.box(13, 48, 15, 50))
+        assert row.drawn is None
+
+    @pytest.mark.parametrize("kind", ["points", "line", "collection"])
+    def test_of_any_geometry(self, tmp_path, kind):
+        points = shapely.MultiPoint([(300000, 4990240), (409800, 5100040)])
+        line = shapely.LineString([(300000, 4990240), (409800, 5100040), (409800, 5e6)])
+        shape = {"points": points, "line": line,
+                 "collection": shapely.GeometryCollection([points, line])}[kind]  # fmt: skip
+        row = self.read(tmp_path, shape, 32633)
+        assert row.geometry.geom_type == shape.geom_type
+        assert self.drawn_again(row, 32633).bounds == pytest.approx(shape.bounds, abs=0.11)
+
+    def test_without_a_place_are_told_so(self, tmp_path):
+        far = shapely.box(3e9, 3e9, 3.1e9, 3.1e9)
+        with pytest.raises(InvalidInput, match="beyond longitude"):
+            self.read(tmp_path, far, 5070)
 
 
 def test_parts_holes_and_lines_stay_as_they_are():

@@ -1,5 +1,6 @@
 """The pixel lattice: snapping, tiles, CRSs."""
 
+import geopandas as gpd
 import pytest
 import shapely
 from affine import Affine
@@ -10,6 +11,7 @@ from pyproj import CRS, Transformer
 
 from landloom.errors import InvalidInput
 from landloom.raster.antimeridian import unwrapped, wrapped
+from landloom.raster.aoi import read_aoi
 from landloom.raster.grid import (
     METRES_PER_DEGREE,
     Window,
@@ -85,6 +87,58 @@ class TestGeoboxFor:
     def test_a_place_the_crs_cannot_show_is_refused(self):
         with pytest.raises(InvalidInput, match="no place in EPSG:3857"):
             geobox_for(shapely.box(0, 80, 10, 90), 3857, 10)
+
+
+class TestDrawnAreas:
+    """An area in a projected CRS, by way of a file, as every workflow reads it."""
+
+    @staticmethod
+    def grid(folder, shape, epsg, target, resolution):
+        path = folder / "aoi.parquet"
+        gpd.GeoDataFrame(geometry=[shape], crs=epsg).to_parquet(path)
+        (row,) = read_aoi(str(path))
+        return geobox_for(row.geometry, target, resolution, drawn=row.drawn)
+
+    @pytest.mark.parametrize("target", [32633, None])
+    def test_a_tile_of_mgrs_has_its_own_pixels(self, tmp_path, target):
+        tile = shapely.box(300000, 4990240, 409800, 5100040)
+        geobox = self.grid(tmp_path, tile, 32633, target, 10)
+        assert tuple(geobox.shape) == (10980, 10980)
+        assert tuple(geobox.boundingbox) == tile.bounds
+
+    @pytest.mark.parametrize(
+        ("epsg", "bounds", "resolution", "shape"),
+        [
+            (5070, (1999980, 1999980, 2500020, 2500020), 30, (16668, 16668)),
+            (3031, (-20000, -20000, 20000, 20000), 100, (400, 400)),
+            (3413, (0, -20000, 20000, 0), 100, (200, 200)),
+            (3857, (1447150.3, 6106850, 1459990, 6119990), 10, (1314, 1284)),
+        ],
+    )
+    def test_a_box_has_the_pixels_that_it_covers(self, tmp_path, epsg, bounds, resolution, shape):
+        geobox = self.grid(tmp_path, shapely.box(*bounds), epsg, epsg, resolution)
+        assert tuple(geobox.shape) == shape
+
+    @pytest.mark.parametrize("epsg", [32632, 3035, 3857])
+    def test_in_another_crs_it_is_the_smallest_grid_to_a_tenth_of_a_metre(self, tmp_path, epsg):
+        tile = shapely.box(300000, 4990240, 409800, 5100040)
+        geobox = self.grid(tmp_path, tile, 32633, epsg, 10)
+        project = Transformer.from_crs(32633, epsg, always_xy=True).transform
+        wanted = shapely.transform(shapely.segmentize(tile, 20), project, interleaved=False).bounds
+        found, slack = geobox.boundingbox, 0.3  # of the projection, not the ground
+        for side, edge, sign in zip(found, wanted, (1, 1, -1, -1), strict=True):
+            assert -1e-3 <= sign * (edge - side) < 10 + slack
+
+    def test_a_turn_round_the_earth_away_it_is_the_lattice_s_own_place(self, tmp_path):
+        turn = 2 * 20037508.342789244
+        box = shapely.box(1447150 + turn, 6106850, 1459990 + turn, 6119990)
+        geobox = self.grid(tmp_path, box, 3857, 3857, 10)
+        assert geobox.boundingbox.left == pytest.approx(1447150, abs=10)
+
+    def test_across_the_antimeridian_web_mercator_is_still_refused(self, tmp_path):
+        edge = 20037508.342789244
+        with pytest.raises(InvalidInput, match="crosses the antimeridian"):
+            self.grid(tmp_path, shapely.box(edge - 2000, 0, edge + 2000, 2000), 3857, 3857, 10)
 
 
 class TestFarPlaces:

@@ -63,7 +63,8 @@ class TestPortableAoi:
         travelled = json.loads(json.dumps(portable_aoi(frame)))
         assert shape(travelled["features"][0]["geometry"]).equals(frame.geometry.iloc[0])
         (row,) = read_aoi(travelled)
-        assert row.geometry.bounds == pytest.approx(place.bounds, abs=1e-5)
+        # Edges that are straight in that CRS bulge in degrees: by a metre.
+        assert row.geometry.bounds == pytest.approx(place.bounds, abs=2e-5)
 
     def test_a_frame_across_the_antimeridian_is_the_same_as_a_file_of_it(self, tmp_path):
         to_pacific = Transformer.from_crs(4326, 3832, always_xy=True)

@@ -179,4 +179,5 @@ def result_of(made: Sequence[Made], index: str, inputs: Sequence[Made] = ()) -> 
 def _key(request: MosaicRequest, row: AoiRow) -> str:
     """Return what a mosaic is called for: the request as far as it has a say, and the place."""
     said = request.model_dump_json(exclude={"runtime", "bucket", "cache", "dry_run", "aoi"})
-    return hashlib.sha256(said.encode() + row.geometry.wkb).hexdigest()
+    drawn = "" if row.drawn is None else str(row.drawn)
+    return hashlib.sha256(said.encode() + row.geometry.wkb + drawn.encode()).hexdigest()

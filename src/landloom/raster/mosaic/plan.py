@@ -115,7 +115,7 @@ def plan_mosaic(
         StoreProblem: A static catalogue cannot be read.
     """
     resolution = min(each.resolution for each in datasets)
-    geobox = geobox_for(row.geometry, target_crs, resolution, datasets[0].datum)
+    geobox = geobox_for(row.geometry, target_crs, resolution, datasets[0].datum, row.drawn)
     place = footprint(geobox)
     tables = tuple(
         tuple(search_scenes(dataset, place, low, high, on_error) for dataset in datasets)
