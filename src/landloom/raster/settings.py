@@ -9,6 +9,7 @@ from typing import Literal, Self, get_args
 
 import platformdirs
 
+from landloom.cluster import tile_address
 from landloom.errors import InvalidInput
 from landloom.raster.execute.local import available_cores
 
@@ -42,10 +43,12 @@ class EngineSettings:
 
         Raises:
             InvalidInput: A variable holds something that cannot be used.
+            SetupProblem: Tiles are Ray's to compute, and of Ray only its job server is named.
         """
         env = dict(os.environ) if environ is None else environ
         catalog = env.get("LANDLOOM_CATALOG")
         data = Path(platformdirs.user_data_dir("landloom"))
+        executor = _executor(env)
         managed = env.get("USER_S3_PATH")
         folder = f"{managed.rstrip('/')}/rasterflow" if managed else str(Path.cwd() / "rasterflow")
         output = env.get("LANDLOOM_OUTPUT") or folder
@@ -55,8 +58,8 @@ class EngineSettings:
             models=Path(env.get("LANDLOOM_MODELS") or data / "models"),
             output_uri=f"{output.rstrip('/')}/",
             shard=_positive(env, "LANDLOOM_SHARD", 2048),
-            executor=_executor(env),
-            ray_address=env.get("RAY_ADDRESS") or None,
+            executor=executor,
+            ray_address=tile_address(env) if executor == "ray" else None,
             # Beside the outputs of all workflows: a workflow's own folder would know only itself.
             cache=f"{output.rstrip('/')}/cache/",
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from landloom.errors import InvalidInput
+from landloom.errors import InvalidInput, SetupProblem
 from landloom.raster.settings import EngineSettings
 
 
@@ -29,3 +29,10 @@ def test_tiles_run_here_unless_ray_is_asked_for():
 def test_an_executor_that_is_none_is_refused_by_name():
     with pytest.raises(InvalidInput, match="LANDLOOM_EXECUTOR='dask'"):
         EngineSettings.from_environment({"LANDLOOM_EXECUTOR": "dask"})
+
+
+def test_a_cluster_of_which_only_the_job_server_is_named_is_refused():
+    env = {"LANDLOOM_EXECUTOR": "ray", "RAY_ADDRESS": "http://head:8265"}
+    with pytest.raises(SetupProblem, match="takes no tiles"):
+        EngineSettings.from_environment(env)
+    assert EngineSettings.from_environment({**env, "LANDLOOM_EXECUTOR": "local"})

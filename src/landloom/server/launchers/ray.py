@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import json
 import os
 import re
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,13 +23,11 @@ import aiohttp
 import requests
 import structlog
 from ray.job_submission import JobSubmissionClient
-from ray.util.state import list_nodes
 
-from landloom.errors import InvalidInput, SetupProblem, Unavailable
+from landloom.errors import InvalidInput, Unavailable
 from landloom.runner import folder
 from landloom.server.kit.patience import patiently
 from landloom.server.launchers.base import Observation, Workload
-from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.ray_follow import Follower, JobState
 from landloom.server.launchers.ray_package import ARCHIVE, pack
 from landloom.server.launchers.ray_record import JobRecord, locked, observe, read_job, write_job
@@ -51,15 +47,6 @@ _ENTRYPOINT: Final = "exec {python} -P -m landloom.runner.remote {archive} $PPID
 """For a shell of Ray's supervisor of the job, in whose place the program comes."""
 
 _log = structlog.get_logger("landloom.ray")
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterSize:
-    """What a cluster has to give."""
-
-    largest: Machine
-    """What one workload can have: the largest of each kind on a node."""
-    together: Machine
 
 
 class RayLauncher:
@@ -279,7 +266,8 @@ class RayJobs:
         said = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         return Unavailable(
             f"The Ray cluster at {self._address} did not take it: {said}",
-            suggestion="Check RAY_ADDRESS, and that the cluster runs with ray[default].",
+            suggestion="Check RAY_API_SERVER_ADDRESS or RAY_ADDRESS, and that the cluster runs with"
+            " ray[default].",
         )
 
 
@@ -294,40 +282,6 @@ class _Client(JobSubmissionClient):
         silent = _SUBMIT_SECONDS if hands_in else _ASK_SECONDS
         options.setdefault("timeout", (_CONNECT_SECONDS, silent))
         return super()._do_request(method, endpoint, **options)
-
-
-def measure(address: str, remembered: Path) -> ClusterSize:
-    """Ask a cluster what its nodes have; one that is away is as large as it was.
-
-    Args:
-        address: Of the cluster.
-        remembered: A file that keeps the last answer.
-
-    Raises:
-        SetupProblem: It does not answer, and never has.
-    """
-    try:
-        nodes: Any = list_nodes(address=address, detail=True, filters=[("state", "=", "ALIVE")])
-    except Exception as problem:
-        if remembered.exists():
-            found = json.loads(remembered.read_bytes())
-            return ClusterSize(**{name: Machine(**found[name]) for name in found})
-        raise SetupProblem(
-            f"No Ray cluster answers at {address}: {str(problem).strip().splitlines()[0]}",
-            suggestion="Start it, correct RAY_ADDRESS, or set LANDLOOM_CPUS and"
-            " LANDLOOM_MEMORY_BYTES to go without asking.",
-        ) from problem
-    resources = [node.resources_total for node in nodes]
-    size = ClusterSize(largest=_machine(resources, max), together=_machine(resources, sum))
-    folder.write_json(remembered, asdict(size))
-    return size
-
-
-def _machine(nodes: list[dict[str, float]], combine: Callable[[list[float]], float]) -> Machine:
-    def of(name: str) -> float:
-        return combine([node.get(name, 0.0) for node in nodes] or [0.0])
-
-    return Machine(cpus=max(0.5, of("CPU")), memory_bytes=int(of("memory")), gpus=int(of("GPU")))
 
 
 def _is_done_with(directory: Path) -> bool:

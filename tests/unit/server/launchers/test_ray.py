@@ -18,7 +18,8 @@ from landloom.runner import folder, processes
 from landloom.server.kit.clock import from_wire
 from landloom.server.launchers import ray
 from landloom.server.launchers.base import Workload
-from landloom.server.launchers.ray import RayLauncher, measure
+from landloom.server.launchers.ray import RayLauncher
+from landloom.server.launchers.ray_size import measure
 
 SCRIPT = """
 import json, os, pathlib, sys, time
