@@ -24,6 +24,9 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
+_LIBC: Final = ctypes.CDLL(None)
+"""Loaded here: between fork and exec of a process with threads there is no loading anything."""
+
 _SAME_START_SECONDS: Final = 2.0
 """How far two readings of one process's start may differ where only the wall clock tells it."""
 
@@ -214,4 +217,4 @@ def _start_ticks(pid: int) -> int | None:
 def _prctl(option: int, argument: int) -> bool:
     if sys.platform != "linux":
         return False
-    return bool(ctypes.CDLL(None).prctl(option, argument, 0, 0, 0) == 0)
+    return bool(_LIBC.prctl(option, argument, 0, 0, 0) == 0)

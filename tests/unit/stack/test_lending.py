@@ -23,6 +23,7 @@ MINE = "lending/data/customer-ann/"
 DATA = MINE + "results/"
 OUTSIDE = (MINE, MINE + "results2/", "lending/data/customer-ben/", "lending/data/", "other/shared/")
 DEADLINE_SECONDS = 60
+TRIES = 5
 
 
 def access(store, keys):
@@ -162,20 +163,25 @@ class TestWhatTheyReach:
 
 class TestHowLongTheyLast:
     def test_they_end(self, filled):
-        begun = time.monotonic()
-        lent = asyncio.run(lend(filled, DATA, seconds=None))
-        assert lent.expires_at <= datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS)
-        s3 = client(filled, lent)
         key = {"Bucket": BUCKET, "Key": DATA + "seen.txt"}
-        # Signed to be good for an hour: the keys' own end counts.
-        link = s3.generate_presigned_url("get_object", Params=key, ExpiresIn=3600)
-        assert httpx.get(link).text == DATA
+        # On a busy machine they may be over before they were used: then once more.
+        for _ in range(TRIES):
+            begun = time.monotonic()
+            lent = asyncio.run(lend(filled, DATA, seconds=None))
+            assert lent.expires_at <= datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS)
+            s3 = client(filled, lent)
+            # Signed to be good for an hour: the keys' own end counts.
+            link = s3.generate_presigned_url("get_object", Params=key, ExpiresIn=3600)
+            told = httpx.get(link, timeout=DEADLINE_SECONDS).text
+            if told == DATA or time.monotonic() < begun + SESSION_SECONDS - 1:
+                break
+        assert told == DATA
         while (said := outcome(lambda: s3.get_object(**key))) == "allowed":
             assert time.monotonic() < begun + DEADLINE_SECONDS
             time.sleep(0.2)
         assert time.monotonic() > begun + SESSION_SECONDS - 2
         assert said in {"ExpiredToken", "InvalidAccessKeyId"}
-        assert httpx.get(link).status_code in {400, 403}
+        assert httpx.get(link, timeout=DEADLINE_SECONDS).status_code in {400, 403}
 
     async def test_their_length_is_asked_for(self, filled):
         lent = await lend(filled, DATA, seconds=7200)

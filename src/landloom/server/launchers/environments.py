@@ -7,6 +7,7 @@ that of the job interpreter.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import importlib.metadata
@@ -22,6 +23,7 @@ from landloom.server.launchers.virtualenvs import make_environment
 
 LATEST: Final = "latest"
 PREVIEW: Final = "preview"
+_DEFAULT_SECONDS: Final = 1800.0
 _VERSION: Final = re.compile(
     r"^#\s*version:\s*([A-Za-z0-9][A-Za-z0-9.+_-]{0,63})\s*$", re.MULTILINE
 )
@@ -60,12 +62,16 @@ def locked_environments(files: Mapping[str, Path]) -> dict[str, LockedEnvironmen
 
 
 async def ensure_environment(
-    environment: LockedEnvironment, *, python: Path, cache_dir: Path
+    environment: LockedEnvironment,
+    *,
+    python: Path,
+    cache_dir: Path,
+    timeout_seconds: float = _DEFAULT_SECONDS,
 ) -> tuple[Path, tuple[str, ...]]:
     """Return (the environment's interpreter, what the installer printed); make it the first time.
 
     Raises:
-        DependencyProblem: It cannot be made.
+        DependencyProblem: It cannot be made, or not within `timeout_seconds`.
     """
     lock = environment.lock
     if lock is None:
@@ -84,7 +90,15 @@ async def ensure_environment(
             )
         return output
 
-    return await make_environment(folder, python, fill)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await make_environment(folder, python, fill)
+    except TimeoutError as problem:
+        raise DependencyProblem(
+            f"Making the environment {environment.version} took longer than {timeout_seconds:g}"
+            " seconds.",
+            suggestion="Tell the operator: its packages may come from an index that hangs.",
+        ) from problem
 
 
 def find_version(name: str, environments: Mapping[str, LockedEnvironment]) -> LockedEnvironment:

@@ -8,14 +8,19 @@ import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import uv
 
 from landloom.errors import LandloomError
+from landloom.runner.processes import end_with_parent
 
 _INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "XDG_CACHE_HOME")
+_PIECE_BYTES: Final = 64 * 1024
+_TAIL_BYTES: Final = 1 << 20
+"""Of what a command prints; the pins of twenty thousand packages."""
 _INHERITED_PREFIXES: Final = ("UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_")
 
 
@@ -44,6 +49,9 @@ async def run(
 ) -> tuple[int, list[str]]:
     """Run a command in a session of its own; return (status, lines of stdout and stderr).
 
+    It ends with this process. Of very many lines the last are returned, and how many bytes were
+    printed before them.
+
     Args:
         command: Program and arguments.
         environment: Variables on top of those that installers get.
@@ -55,18 +63,35 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
+        # One that lived on would install for a server that is gone, and nobody would wait for it.
+        preexec_fn=partial(end_with_parent, os.getpid()),
         # Jobs run as other users, and are to read what is installed for them.
         umask=0o022,
     )
     try:
-        output, _ = await process.communicate()
+        left_out, output = await _tail(process.stdout)
+        await process.wait()
     except asyncio.CancelledError:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     lines = output.decode("utf-8", "replace").splitlines()
+    if left_out:
+        lines[0] = f"[landloom] {left_out} bytes that it printed before are left out"
     return process.returncode or 0, [line.rstrip() for line in lines if line.strip()]
+
+
+async def _tail(output: asyncio.StreamReader | None) -> tuple[int, bytes]:
+    """Read to the end; return (bytes that are left out, the bytes behind those)."""
+    left_out, kept = 0, bytearray()
+    while output is not None and (piece := await output.read(_PIECE_BYTES)):
+        kept += piece
+        # Now and then, not with each piece: the rest is moved to the front.
+        if len(kept) > 2 * _TAIL_BYTES:
+            left_out += len(kept) - _TAIL_BYTES
+            del kept[:-_TAIL_BYTES]
+    return left_out, bytes(kept)
 
 
 async def freeze(python: Path) -> list[str]:

@@ -6,16 +6,20 @@ To import a package that a run asked for, so as to see that it can be imported, 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from landloom.runner import folder
+from landloom.runner.processes import end_with_parent
 from landloom.server.launchers.installer import quiet_environment
 from landloom.server.launchers.isolation import Isolation
 
@@ -57,6 +61,8 @@ class Seated:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
+                # As if it was not wanted any more: it ends what it runs.
+                preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),
             )
             try:
                 await process.wait()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from landloom.runner.folder import read_runner
 from landloom.server.launchers.dependencies import prepare_packages, requirements_of
 from landloom.server.launchers.installer import DependencyProblem, distribution, sentence
 from landloom.server.launchers.isolation import find_isolation
@@ -253,14 +255,29 @@ class TestProblems:
         )
         assert (await prepare("landloom-demo")).folder
 
-    async def test_an_installer_that_hangs_is_ended(self, prepare, wheel, tmp_path):
+    async def test_an_installer_that_hangs_is_told_of(self, prepare, wheel):
+        wheel("landloom_demo", "1.0", "import time\ntime.sleep(600)")
+        with pytest.raises(DependencyProblem, match=r"took longer than 0\.5 seconds"):
+            await prepare("landloom-demo", timeout_seconds=0.5)
+
+    async def test_an_installer_that_is_not_waited_for_is_ended(self, prepare, wheel, tmp_path):
         marker = tmp_path / "pid"
         code = (
-            f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+            "import os, pathlib, time\n"
+            f"marker = pathlib.Path({str(marker)!r})\n"
+            "marker.with_suffix('.new').write_text(str(os.getpid()))\n"
+            "marker.with_suffix('.new').rename(marker)\n"
+            "time.sleep(600)\n"
         )
         wheel("landloom_demo", "1.0", code)
-        with pytest.raises(DependencyProblem, match="took longer than 3 seconds"):
-            await prepare("landloom-demo", timeout_seconds=3)
+        making = asyncio.create_task(prepare("landloom-demo"))
+        while not marker.exists():
+            assert not making.done()
+            await asyncio.sleep(0.02)
+        # A limit of time does just this, whenever it strikes.
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
         assert not psutil.pid_exists(int(marker.read_text()))
 
 
@@ -275,6 +292,27 @@ except OSError:
 else:
     raise AssertionError("it reads what is the platform's")
 """
+
+
+DEADLINE_SECONDS = 120
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from landloom.server.launchers.isolation import Isolation
+from landloom.server.launchers.seated import Seated
+data, uid = Path(sys.argv[1]), int(sys.argv[2])
+(data / "workloads").mkdir()
+trial = Seated(Isolation("user", data, uid - 1, uid), "ann", data / "workloads")
+asyncio.run(trial(["/bin/sleep", "600"], {}, []))
+"""
+
+
+def _pid_of_trial(data):
+    for directory in data.glob("workloads/.seated-*"):
+        record = read_runner(directory)
+        if record is not None:
+            return record.child_pid
+    return None
 
 
 @pytest.mark.skipif(
@@ -323,6 +361,20 @@ class TestApart:
         wheel("landloom_demo", "1.0", "raise RuntimeError('built for another numpy')")
         with pytest.raises(DependencyProblem, match="built for another numpy"):
             await prepare("landloom-demo")
+
+    def test_a_trial_ends_with_a_server_that_is_killed(self, data):
+        server = subprocess.Popen([sys.executable, "-c", SERVER, str(data), str(UID)])
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (pid := _pid_of_trial(data)):
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        trial = psutil.Process(pid)
+        server.kill()
+        server.wait()
+        while trial.is_running() and trial.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     async def test_nothing_is_built(self, prepare, wheel, tmp_path):
         marker = tmp_path / "built"

@@ -102,6 +102,16 @@ async def test_an_environment_is_made_once_and_can_import_the_client(lock, tmp_p
     assert again == (python, ())
 
 
+async def test_one_that_takes_too_long_is_given_up(lock, tmp_path):
+    locked = locked_environments({"latest": lock("a.txt", "# version: 1\nlandloom-none==3\n")})
+    cache = tmp_path / "cache"
+    with pytest.raises(DependencyProblem, match=r"environment 1 took longer than 0\.01 seconds"):
+        await ensure_environment(
+            locked["latest"], python=PYTHON, cache_dir=cache, timeout_seconds=0.01
+        )
+    assert list(cache.glob("environments/*")) == []
+
+
 async def test_a_file_that_cannot_be_installed_is_told_in_the_installers_words(lock, tmp_path):
     locked = locked_environments({"latest": lock("a.txt", "# version: 1\nlandloom-none==3\n")})
     with pytest.raises(DependencyProblem, match="environment 1 cannot be made") as problem:
