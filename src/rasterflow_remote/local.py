@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Callable
+from pathlib import Path
 
 from landloom.errors import WorkflowError
 from landloom.wire.progress import ProgressEvent
@@ -38,6 +39,10 @@ class LocalBackend:
         begun(identity)
         settings = EngineSettings.from_environment()
         settings = settings.writing_to(f"{settings.output_uri}{identity}/")
+        if request.bucket is not None and request.bucket.startswith((".", "~")):
+            # No bucket's name begins so: it is a folder of this machine, wherever it is named from.
+            folder = Path(request.bucket).expanduser().resolve()
+            request = request.model_copy(update={"bucket": str(folder)})
         return run(request, settings=settings, seed=identity, show=show)
 
 

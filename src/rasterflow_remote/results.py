@@ -109,6 +109,11 @@ class UriResult(str):
         return str(self)
 
     @property
+    def pmtiles_uri(self) -> str:
+        """URI of the polygons' vector tiles, a PMTiles archive; empty if none were asked for."""
+        return self._result.pmtiles_uri or ""
+
+    @property
     def map_url(self) -> str:
         """Page of the server's map that opens this URI; empty without a server."""
         if not self._server or not self:

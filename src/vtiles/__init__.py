@@ -6,8 +6,8 @@
     vtiles.show_pmtiles("s3://bucket/fields.pmtiles")
 
 A table has a `geometry` column in longitude and latitude, within 85.0511 degrees of the equator. A
-column `layer` names the layer of each row ("default" without it), a whole-numbered column `id` its
-feature; all other columns become attributes.
+column `layer` names the layer of each row ("default" where there is none), a whole-numbered column
+`id` its feature; all other columns become attributes. Of no rows an archive without tiles is made.
 """
 
 from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig

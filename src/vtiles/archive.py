@@ -75,7 +75,9 @@ def show_pmtiles(path: str | Path) -> PMTilesView:
         header, metadata = reader.header(), reader.metadata()
     except (BaseError, OSError) as error:
         raise StoreProblem(
-            f"Cannot read {uri}: {error}", suggestion="Check that it exists."
+            # What is below the first line is for those who mend the store's client.
+            f"Cannot read {uri}: {str(error).partition('\n')[0]}",
+            suggestion="Check that it exists.",
         ) from error
     except Exception as error:
         raise StoreProblem(f"{uri} is no PMTiles archive: {error}") from error

@@ -89,6 +89,8 @@ def _geo_table(df: Any) -> gpd.GeoDataFrame:
     table = df.toPandas() if hasattr(df, "toPandas") else df
     if not isinstance(table, gpd.GeoDataFrame):
         named = [name for name in table.columns if _holds_geometries(table[name])]
+        if not named and "geometry" in table and table["geometry"].isna().all():
+            named = ["geometry"]  # of no rows, or of rows that are nowhere
         if not named:
             raise ValueError(f"the table has no geometry column; it has {list(table.columns)}")
         table = gpd.GeoDataFrame(table, geometry=named[0])
@@ -103,7 +105,9 @@ def _holds_geometries(column: pd.Series[Any]) -> bool:
 
 def _write_table(file: Any, table: gpd.GeoDataFrame) -> None:
     names = [name for name in table.columns if name not in {table.geometry.name, "layer", "id"}]
-    layers = table["layer"].astype(str) if "layer" in table else [DEFAULT_LAYER] * len(table)
+    layers: list[str] = [DEFAULT_LAYER] * len(table)
+    if "layer" in table:
+        layers = [DEFAULT_LAYER if pd.isna(layer) else str(layer) for layer in table["layer"]]
     write_features(file, table.geometry, _records(table, names), layers, _ids(table))
 
 

@@ -39,6 +39,8 @@ class WorkflowResult(WireModel):
     uri: str | None = None
     count: int | None = None
     """Polygons written."""
+    pmtiles_uri: str | None = None
+    """Vector tiles of the polygons, where they were asked for: a PMTiles archive."""
     warnings: list[str] = []
     skipped_rasters: int = 0
     """Rasters that could not be read and were left out because the request allowed it."""

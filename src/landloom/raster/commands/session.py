@@ -97,6 +97,8 @@ def finish(result: WorkflowResult, *, as_json: bool) -> None:
     if result.uri:
         count = "" if result.count is None else f"\n  {result.count:,} rows"
         typer.echo(f"{result.uri}{count}")
+    if result.pmtiles_uri:
+        typer.echo(f"{result.pmtiles_uri}\n  vector tiles")
     if result.skipped_rasters:
         typer.echo(f"{result.skipped_rasters} rasters could not be read and were left out.")
     typer.echo("\nPaste into Python:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shapely.geometry import box
 
+from landloom.raster.made import Made
 from landloom.raster.methods.keeping import keep, keep_index, rows_of
 from landloom.raster.methods.making import (
     change_origin,
@@ -18,8 +19,10 @@ from landloom.raster.methods.plans import plan_over
 from landloom.raster.methods.work import Work, one_store, stores_of
 from landloom.raster.plan.effort import cube_effort
 from landloom.raster.provenance import identify
+from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
+from landloom.raster.vectortiles.place import tiles_uri
 from landloom.wire.requests import BuildZarrMultiscales, RunMosaicsChange, VectorizeMosaic
 from landloom.wire.results import WorkflowResult
 
@@ -27,7 +30,7 @@ from landloom.wire.results import WorkflowResult
 def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     """Turn a prediction into polygons."""
     # A wrong word in the request is told before anything is opened.
-    VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
+    config = VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
     source = CubeStore.open(one_store(work, request.mosaic))
     if request.dry_run:
         bands = len(request.features)
@@ -45,7 +48,21 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
         lambda: make_polygons(work, origin, uri),
         effort=lambda: cube_effort("polygons", source.shape_yx, layers),
     )
-    return WorkflowResult(uri=made.uri, count=made.count, cached=made.cached)
+    tiles = _tiles_of(work, made) if config.pmtiles else None
+    return WorkflowResult(uri=made.uri, count=made.count, pmtiles_uri=tiles, cached=made.cached)
+
+
+def _tiles_of(work: Work, made: Made) -> str:
+    """Return where the vector tiles of polygons lie; the cache looks after the polygons alone."""
+    uri = tiles_uri(made.uri)
+    if not objects.exists(uri):
+        # Arrow and all that makes tiles are nothing that pixels need.
+        from landloom.raster.vectorize.tiles import write_tiles  # noqa: PLC0415
+
+        work.journal.report("publish", "Making vector tiles again: they are gone")
+        write_tiles(made.uri)
+    work.journal.report("publish", f"Vector tiles at {uri}")
+    return uri
 
 
 def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:

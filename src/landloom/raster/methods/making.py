@@ -14,6 +14,7 @@ from landloom.raster.change import change_mosaics
 from landloom.raster.made import Made
 from landloom.raster.memory import return_free_memory
 from landloom.raster.methods.work import Work
+from landloom.raster.models.device import settled
 from landloom.raster.models.options import ModelOptions
 from landloom.raster.mosaic.build import Sizes, build_mosaic
 from landloom.raster.mosaic.plan import MosaicPlan
@@ -80,7 +81,9 @@ def make_mosaic(work: Work, origin: Origin, uri: str, plan: MosaicPlan, key: str
 
 def prediction_origin(inference: Inference, model: UsedModel, source: InputStore) -> Origin:
     """Return what a prediction is made of: the machine's arithmetic has a say in the last bits."""
-    said = {**_said(inference), COMPUTING: computing()}
+    # Where there is no GPU, what asks for one is the same as what asks for none.
+    device, _ = settled(inference.device)
+    said = {**_said(inference), "device": device, COMPUTING: computing()}
     return _origin("prediction", said, source, model=model)
 
 

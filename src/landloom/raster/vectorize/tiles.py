@@ -15,6 +15,7 @@ from pyproj import CRS, Transformer
 from landloom.raster.store import objects
 from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig
 from landloom.raster.vectortiles.features import write_features
+from landloom.raster.vectortiles.place import tiles_uri
 from landloom.raster.vectortiles.tippecanoe import cut_tiles
 
 ZOOMS = GenerationConfig(min_zoom=6, max_zoom=13)
@@ -22,11 +23,6 @@ ZOOMS = GenerationConfig(min_zoom=6, max_zoom=13)
 
 HIDDEN = {"geometry", "bbox", "label", "time"}
 """Columns that a tile says by its geometry and its layer's name."""
-
-
-def tiles_uri(folder: str) -> str:
-    """Return where the tiles of a folder of polygons lie: beside it."""
-    return f"{folder.rstrip('/').removesuffix('.parquet')}.pmtiles"
 
 
 def write_tiles(folder: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from landloom.errors import SetupProblem
 from landloom.raster.vectortiles.config import GenerationConfig, PMTilesConfig
+from landloom.raster.vectortiles.empty import write_empty
 
 TIMEOUT_SECONDS = 6 * 3600
 
@@ -38,7 +39,8 @@ def cut_tiles(features: Path, output: Path, config: GenerationConfig, about: PMT
     """Make a PMTiles archive of GeoJSON features.
 
     Args:
-        features: GeoJSON, a feature a line; `tippecanoe.layer` of a feature names its layer.
+        features: GeoJSON, a feature a line; `tippecanoe.layer` of a feature names its layer. Of
+            none an archive without tiles is made.
         output: File to write, ending in `.pmtiles`; it appears when it is whole.
         config: How tiles are cut.
         about: What the archive says of itself.
@@ -46,9 +48,13 @@ def cut_tiles(features: Path, output: Path, config: GenerationConfig, about: PMT
     Raises:
         SetupProblem: tippecanoe is not installed, or it failed.
     """
+    program = find_tippecanoe()
+    if features.stat().st_size == 0:
+        write_empty(output, config, about)
+        return
     partial = output.with_name(f".{output.stem}.partial.pmtiles")
     command = [
-        find_tippecanoe(),
+        program,
         *("--output", str(partial), "--force", "--quiet", "--no-progress-indicator"),
         *("--minimum-zoom", str(config.min_zoom), "--maximum-zoom", str(config.max_zoom)),
         *("--full-detail", str(config.resolution.bit_length() - 1)),

@@ -11,7 +11,7 @@ _LENGTH: Final = 14
 """36^14 is more than 72 bits: no two will meet."""
 
 
-def new_id() -> str:
+def new_id(length: int = _LENGTH) -> str:
     """Return a new id of lower-case letters and digits, a letter first."""
     first = secrets.choice(string.ascii_lowercase)
-    return first + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH - 1))
+    return first + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))

@@ -34,6 +34,8 @@ from landloom.wire.results import WorkflowError, WorkflowResult, WorkflowView
 
 _LOOK_SECONDS: Final = 0.15
 """How often a follower's progress file is looked at."""
+_ID_LENGTH: Final = 20
+"""Letters and digits: scripts that look for ids in a log know them by this length."""
 _STATUS_EVERY: Final = 6
 """Looks between two questions to the database about a workflow that shows no end."""
 
@@ -146,7 +148,7 @@ class Workflows:
         if earlier is not None:
             return earlier
         made_at = now()
-        workflow_id = new_id()
+        workflow_id = new_id(_ID_LENGTH)
         output_uri = await self._output_uri(caller, request, workflow_id)
         async with self._database.writing(caller.organization_id) as session:
             if caller.run_id and not await repository.run_is_open(session, caller.run_id):

@@ -64,7 +64,8 @@ def _sign(uri: str, life: timedelta) -> str:
         return str(obstore.sign(location.store, "GET", location.path, life))
     except (BaseError, OSError) as error:
         raise StoreProblem(
-            f"Cannot sign a URL of {uri}: {error}",
+            # What is below the first line is for those who mend the store's client.
+            f"Cannot sign a URL of {uri}: {str(error).partition('\n')[0]}",
             suggestion="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run it as a job.",
         ) from error
 
