@@ -24,6 +24,7 @@ import pytest
 from landloom.errors import SetupProblem, Unavailable
 from landloom.runner import folder
 from landloom.runner.seat import Seat, View
+from landloom.runner.usage import read_usage
 from landloom.server.launchers.base import Observation, Workload
 from landloom.server.launchers.isolation import (
     Isolation,
@@ -93,7 +94,7 @@ class Site:
             directory=self.data / "workloads" / name,
             argv=(self.python, "-c", code, *arguments),
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
-            timeout_seconds=60,
+            timeout_seconds=DEADLINE_SECONDS,
             cpus=1,
             memory_bytes=1 << 30,
             owner=owner,
@@ -367,9 +368,19 @@ class TestWhatTheRunnerStillDoes:
         assert not runs(record.child_pid)
 
     def test_its_memory_is_seen(self, site: Site) -> None:
-        code = "import time; held = bytearray(b'x' * (64 << 20)); time.sleep(1.5); print('up')"
+        # It holds it until it was seen, however rarely a busy machine looks.
+        code = (
+            "import os, time\n"
+            "held = bytearray(b'x' * (64 << 20))\n"
+            "while not os.path.exists('seen'): time.sleep(0.05)\n"
+        )
         workload = site.workload("memory", code)
         asyncio.run(site.launcher.start(workload))
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while all(each.memory_bytes <= 64 << 20 for each in read_usage(workload.directory)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (workload.directory / folder.WORK / "seen").touch()
         peak = site.ended(workload).peak_memory
         assert peak is not None
         assert 64 << 20 < peak < 512 << 20
