@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from torch.export.pt2_archive._package import load_pt2
 from torch.export.pt2_archive.constants import ARCHIVE_VERSION_VALUE
 
 from landloom.errors import ModelRejected
+from landloom.raster.models.container import archive_version, unzipped
 from landloom.raster.models.package import check_packages
 from landloom.raster.models.registry import ModelFile
 
@@ -55,7 +55,7 @@ def open_archive(file: ModelFile) -> Archive:
         ModelRejected: It is not an archive that this torch can load, it was compiled for another
             machine, or it has no `model`.
     """
-    version = _version(file)
+    version = archive_version(file.path)
     if version != ARCHIVE_VERSION_VALUE:
         raise ModelRejected(
             f"{file.name} is a .pt2 archive of version {version}; torch {torch.__version__} reads"
@@ -96,31 +96,8 @@ def has_extra(file: ModelFile, name: str) -> bool:
     Raises:
         ModelRejected: It is no archive.
     """
-    with _unzipped(file) as archive:
+    with unzipped(file.path) as archive:
         return any(each.endswith(f"/extra/{name}") for each in archive.namelist())
-
-
-def _version(file: ModelFile) -> str:
-    with _unzipped(file) as archive:
-        for name in archive.namelist():
-            if name.endswith("/archive_version"):
-                return archive.read(name).decode().strip()
-    raise ModelRejected(
-        f"{file.path} is a zip, but not a .pt2 archive: it does not say its archive version.",
-        suggestion="A torch.jit or state_dict file must be exported with torch.export first.",
-    )
-
-
-@contextmanager
-def _unzipped(file: ModelFile) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(file.path) as archive:
-            yield archive
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelRejected(
-            f"{file.path} is not a .pt2 archive: {error}.",
-            suggestion="Check that the file was copied whole.",
-        ) from error
 
 
 @contextmanager

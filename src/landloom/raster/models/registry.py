@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from landloom.errors import InvalidInput, ModelRejected, ModelUnavailable
+from landloom.raster.models.container import archive_version
 
 LOCK_NAME = "models.json"
 OPERATOR_MODELS = "LANDLOOM_OPERATOR_MODELS"
@@ -48,6 +49,7 @@ class ModelRegistry:
 
         Raises:
             InvalidInput: There is no such file, it is not a `.pt2`, or the name cannot be one.
+            ModelRejected: It has the name of a `.pt2` and is no such archive.
         """
         key = model_key(name)
         if not file.is_file() or file.suffix != ".pt2":
@@ -56,6 +58,7 @@ class ModelRegistry:
                 suggestion="Pass a file that torch.export's package_pt2 wrote.",
                 field="FILE",
             )
+        archive_version(file)  # half a download is told now, not by the workflow that needs it
         digest = sha256_of(file)
         target = self.folder / "registered" / f"{key}.pt2"
         self._place(target, lambda partial: shutil.copyfile(file, partial))

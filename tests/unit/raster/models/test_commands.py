@@ -34,9 +34,8 @@ class TestList:
         assert "feature order unverified" in text
         assert "landloom models add FTW FILE.pt2" in text
 
-    def test_shows_what_was_added(self, tmp_path: Path) -> None:
-        path = tmp_path / "any.pt2"
-        path.write_bytes(b"weights")
+    def test_shows_what_was_added(self) -> None:
+        path = SAMPLES / "models" / "fields.pt2"
         assert "sha256" in told("add", "ftw", str(path))
         assert "registered as ftw" in told("list")
 
@@ -74,6 +73,10 @@ class TestCheck:
         file = exported(tmp_path / "m.pt2", Net())
         told("add", "mine", str(file.path))
         assert file.sha256 in told("check", "mine")
+
+    def test_refuses_a_device_that_none_is_named(self) -> None:
+        with pytest.raises(InvalidInput, match="no device 'tpu'"):
+            told("check", str(SAMPLES / "models" / "fields.pt2"), "--device", "tpu")
 
     def test_refuses_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="no file"):

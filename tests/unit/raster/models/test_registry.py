@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from zipfile import ZipFile
 
 import pytest
 
@@ -41,7 +42,10 @@ def registry(tmp_path: Path) -> ModelRegistry:
 
 
 def weights(path: Path, content: bytes = b"weights") -> Path:
-    path.write_bytes(content)
+    """Write a zip that says of itself what a model archive does, and no more."""
+    with ZipFile(path, "w") as archive:
+        archive.writestr("m/archive_version", "0")
+        archive.writestr("m/data/weights/weight_0", content)
     return path
 
 
@@ -52,8 +56,12 @@ class TestRegistered:
         registry.add("FTW", weights(tmp_path / "a.pt2", b"a"))
         registry.add("other-ep.pt2", weights(tmp_path / "b.pt2", b"b"))
         url = "https://models.invalid/x/other-ep.pt2"
-        assert resolve_model(url, None, registry, "ftw").path.read_bytes() == b"a"
-        assert resolve_model(url, None, registry).path.read_bytes() == b"b"
+        by_recipe, by_url = (
+            resolve_model(url, None, registry, "ftw"),
+            resolve_model(url, None, registry),
+        )
+        assert by_recipe.path.read_bytes() == (tmp_path / "a.pt2").read_bytes()
+        assert by_url.path.read_bytes() == (tmp_path / "b.pt2").read_bytes()
         assert set(registry.registered()) == {"FTW", "other-ep.pt2"}
 
     def test_are_replaced_by_adding_again(self, registry: ModelRegistry, tmp_path: Path) -> None:
@@ -91,16 +99,28 @@ class TestRegistered:
         with pytest.raises(InvalidInput, match=r"not a \.pt2 file"):
             registry.add("m", weights(tmp_path / "a.onnx"))
 
+    def test_are_archives(self, registry: ModelRegistry, tmp_path: Path) -> None:
+        whole = weights(tmp_path / "whole.pt2").read_bytes()
+        for name, content in {"text": b"weights", "half": whole[: len(whole) // 2]}.items():
+            (tmp_path / f"{name}.pt2").write_bytes(content)
+            with pytest.raises(ModelRejected, match=rf"{name}\.pt2 is not a \.pt2 archive"):
+                registry.add("m", tmp_path / f"{name}.pt2")
+        with ZipFile(tmp_path / "state.pt2", "w") as archive:
+            archive.writestr("state/data.pkl", b"")
+        with pytest.raises(ModelRejected, match="does not say its archive version"):
+            registry.add("m", tmp_path / "state.pt2")
+        assert not registry.registered()
+
 
 class TestDownloads:
     def test_are_fetched_once(self, registry: ModelRegistry, served: tuple[str, Path]) -> None:
         root, folder = served
-        weights(folder / "m.pt2")
+        content = weights(folder / "m.pt2").read_bytes()
         first = resolve_model(f"{root}/m.pt2", None, registry)
         (folder / "m.pt2").unlink()
         again = resolve_model(f"{root}/m.pt2", None, registry)
         assert again == first
-        assert first.path.read_bytes() == b"weights"
+        assert first.path.read_bytes() == content
 
     def test_are_pinned(self, registry: ModelRegistry, served: tuple[str, Path]) -> None:
         root, folder = served
