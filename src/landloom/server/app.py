@@ -116,6 +116,7 @@ def _life(settings: Settings, services: Services) -> Any:
             asyncio.create_task(services.expiry.run()),
             asyncio.create_task(services.measuring.run()),
             asyncio.create_task(services.doubts.run()),
+            asyncio.create_task(services.remains.run()),
         ]
         try:
             yield

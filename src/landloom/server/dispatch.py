@@ -9,7 +9,7 @@ process left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -81,8 +81,12 @@ class LeasedRows[Row: LeasedRow]:
 class Dispatcher:
     """Works on one queue until it is cancelled."""
 
-    def __init__(self, queue: Queue, *, lease_seconds: float) -> None:
+    def __init__(
+        self, queue: Queue, *, lease_seconds: float, left: Callable[[str], None] | None = None
+    ) -> None:
+        """Make a dispatcher; `left` is told the id of each row that is driven no more."""
         self._queue = queue
+        self._left = left
         self._renew_seconds = lease_seconds / _RENEWALS_PER_LEASE
         self._woken = asyncio.Event()
         self._busy = asyncio.Event()
@@ -146,6 +150,8 @@ class Dispatcher:
                 if not self._held:
                     self._busy.clear()
                 self.wake()
+                if self._left is not None:
+                    self._left(lease.row_id)
 
     async def _drive(self, piece: _Piece) -> None:
         pause, attempt = _FIRST_PAUSE_SECONDS, 1

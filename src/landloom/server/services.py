@@ -16,6 +16,7 @@ from landloom.server.launchers.choice import Launchers
 from landloom.server.logs.file import FileLogStore
 from landloom.server.metrics.meters import Meters
 from landloom.server.metrics.service import Metrics
+from landloom.server.remains.service import Remains
 from landloom.server.runs.doubts import Doubts
 from landloom.server.runs.preparation import Preparation
 from landloom.server.runs.reconciler import RunQueue
@@ -58,6 +59,7 @@ class Services:
     quota: Quota
     measuring: Measuring
     expiry: Expiry
+    remains: Remains
     integrations: Integrations
     lending: Lending
     dispatchers: tuple[Dispatcher, ...]
@@ -96,6 +98,7 @@ def make_services(
         quota=quota,
         measuring=Measuring(settings, database, sources, shared.door),
         expiry=Expiry(settings, database, object_store, Removal(shared.door)),
+        remains=shared.remains,
         integrations=shared.integrations,
         lending=Lending(settings, sources, object_store, quota),
         dispatchers=(run_dispatcher, workflow_dispatcher),
@@ -114,6 +117,7 @@ class _Shared:
     integrations: Integrations
     sources: Sources
     quota: Quota
+    remains: Remains
 
     @classmethod
     def of(
@@ -130,6 +134,7 @@ class _Shared:
             integrations=integrations,
             sources=Sources(settings, database, object_store, integrations),
             quota=Quota(settings, database),
+            remains=Remains(settings, database),
         )
 
 
@@ -138,7 +143,8 @@ def _workflows(shared: _Shared) -> tuple[Workflows, Dispatcher]:
     sources, quota = shared.sources, shared.quota
     slots = Capacity.for_workflows(launchers.here, settings.workflow_slots)
     queue = WorkflowQueue(settings, database, launchers.workflows, sources, quota, slots)
-    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds)
+    left = shared.remains.note
+    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds, left=left)
     return Workflows(settings, database, dispatcher, sources, quota), dispatcher
 
 
@@ -159,7 +165,8 @@ def _runs(
         Capacity.for_runs(launchers.together),
         cancel,
     )
-    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds)
+    left = shared.remains.note
+    dispatcher = Dispatcher(queue, lease_seconds=settings.lease_seconds, left=left)
     doubts = Doubts(database, settings.data_dir / "doubts", dispatcher.wake)
     runs = Runs(settings, database, logs, dispatcher, cancel, largest, sources, doubts)
     return runs, doubts, dispatcher

@@ -111,6 +111,8 @@ class Settings(BaseSettings):
 
     temporary_days: Annotated[float, Field(gt=0)] | None = 7.0
     """How long outputs of workflows that named no bucket are kept; None is for ever."""
+    log_days: Annotated[float, Field(gt=0)] | None = None
+    """How long logs and figures of ended runs and workflows are kept; None is for ever."""
     user_quota_bytes: Annotated[int, Field(ge=0)] | None = None
     """What one user's own folders in managed storage may hold; None is no bound."""
     organization_quota_bytes: Annotated[int, Field(ge=0)] | None = None

@@ -22,6 +22,7 @@ from landloom.server.launchers.machine import Machine
 from landloom.server.launchers.runtimes import millicores
 from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
+from landloom.server.remains.logs import word_of_removal
 from landloom.server.runs import repository, schemas
 from landloom.server.runs.documents import Documents
 from landloom.server.runs.doubts import Doubts, row_of
@@ -195,9 +196,10 @@ class Runs:
         async with self._database.glancing(caller.organization_id) as session:
             if not await repository.exists(session, run_id):
                 raise _not_found(run_id)
-        lines = await self._logs.read(
-            self._settings.workloads_dir / run_id, cursor=cursor, size=min(size, MAX_LOG_LINES)
-        )
+        directory = self._settings.workloads_dir / run_id
+        lines = await self._logs.read(directory, cursor=cursor, size=min(size, MAX_LOG_LINES))
+        if not lines and not cursor:
+            lines = await word_of_removal(self._settings, self._database, caller, run_id)
         return schemas.LogsResponse(
             items=[schemas.LogItem(timestamp=line.timestamp, raw=line.raw) for line in lines],
             current_page=cursor,

@@ -1,0 +1,1 @@
+"""What ended workloads leave on this machine's disk, and how long."""
