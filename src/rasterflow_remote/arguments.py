@@ -10,7 +10,7 @@ from typing import Any
 from landloom.errors import InvalidInput
 from landloom.wire.enums import DatasetEnum, NamedEnum
 from landloom.wire.requests import Aoi
-from rasterflow_remote.results import MosaicResult
+from rasterflow_remote.results import MosaicResult, UriResult, of_a_dry_run
 
 DEGREES = "EPSG:4326"
 """The CRS of GeoJSON that names none."""
@@ -144,6 +144,8 @@ def store_uris(mosaics: object) -> list[str]:
     """
     if isinstance(mosaics, MosaicResult) and mosaics.result.mosaics:
         return [row.location for row in mosaics.result.mosaics]
+    if isinstance(mosaics, MosaicResult | UriResult) and not mosaics:
+        raise of_a_dry_run("mosaics")
     if isinstance(mosaics, str | PathLike):
         return [fspath(mosaics)]
     columns = getattr(mosaics, "columns", ())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
+from landloom.errors import InvalidInput
 from landloom.wire.results import WorkflowResult
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ class MosaicResult(str):
 
     @property
     def mosaic_index_gdf(self) -> gpd.GeoDataFrame:
-        """The index as a GeoDataFrame, read anew at each access."""
+        """The index as a GeoDataFrame, read anew at each access.
+
+        Raises:
+            InvalidInput: It is the result of a dry run, which made none.
+        """
+        if not self.mosaic_index_uri:
+            raise of_a_dry_run("mosaic_index_gdf")
         import geopandas as gpd  # noqa: PLC0415 - thin clients have no geopandas
 
         return gpd.read_parquet(self.mosaic_index_uri)
@@ -69,7 +76,10 @@ class MosaicResult(str):
 
         Raises:
             RuntimeError: There is no active Spark session.
+            InvalidInput: It is the result of a dry run, which made none.
         """
+        if not self.mosaic_index_uri:
+            raise of_a_dry_run("mosaic_index_df")
         from pyspark.sql import SparkSession  # noqa: PLC0415 - only Spark jobs have it
 
         session = SparkSession.getActiveSession()
@@ -121,6 +131,14 @@ class UriResult(str):
         kind, name = ("zarr", "raster") if self.endswith(".zarr") else ("geoparquet", "polygons")
         layer = {"l0.src": str(self), "l0.type": kind, "l0.name": name}
         return f"{self._server.rstrip('/')}/map?{urlencode(layer)}"
+
+
+def of_a_dry_run(what: str) -> InvalidInput:
+    """Return the error for using what a dry run did not make."""
+    return InvalidInput(
+        f"{what}: this is the result of a dry run, which makes nothing.",
+        suggestion="Its plan is `result.result.plan`; make the client without dry_run=True.",
+    )
 
 
 UriOutput = UriResult

@@ -20,7 +20,7 @@ from rasterflow_remote.arguments import (
     renamed,
     store_uris,
 )
-from rasterflow_remote.results import MosaicResult
+from rasterflow_remote.results import MosaicResult, UriResult
 
 
 class TestRenamed:
@@ -122,6 +122,13 @@ class TestStoreUris:
             store_uris(1.5)
         with pytest.raises(InvalidInput, match="dict"):
             store_uris({"s3://b/a.zarr": 1})
+
+    @pytest.mark.parametrize("kind", [MosaicResult, UriResult])
+    def test_refuses_what_a_dry_run_did_not_make(self, kind):
+        nothing = kind(WorkflowResult())
+        for given in (nothing, [nothing]):
+            with pytest.raises(InvalidInput, match="result of a dry run"):
+                store_uris(given)
 
     def test_refuses_a_table_that_is_no_index_by_its_columns(self):
         frame = gpd.GeoDataFrame({"label": ["field"]}, geometry=[box(0, 0, 1, 1)], crs=4326)

@@ -5,6 +5,7 @@ import geopandas as gpd
 import pytest
 from shapely.geometry import box
 
+from landloom.errors import InvalidInput
 from landloom.wire.results import MosaicRow, WorkflowResult
 from rasterflow_remote import MosaicResult, UriResult
 
@@ -37,6 +38,11 @@ class TestMosaicResult:
 
     def test_of_a_dry_run_is_empty_and_false(self):
         assert not MosaicResult(WorkflowResult())
+
+    @pytest.mark.parametrize("name", ["mosaic_index_gdf", "mosaics", "mosaic_index_df"])
+    def test_of_a_dry_run_says_so_where_it_is_used(self, name):
+        with pytest.raises(InvalidInput, match="result of a dry run"):
+            getattr(MosaicResult(WorkflowResult()), name)
 
     @pytest.mark.parametrize(
         "travel",
