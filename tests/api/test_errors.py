@@ -104,7 +104,7 @@ class TestShape:
         assert answer.headers["Allow"]
 
     def test_too_large(self, api: Platform) -> None:
-        too_large = b"x" * (33 * 1024 * 1024)
+        too_large = b"x" * (5 * 1024 * 1024)
 
         def in_pieces():
             for start in range(0, len(too_large), 1 << 20):
@@ -113,6 +113,18 @@ class TestShape:
         for content in (too_large, in_pieces()):
             answer = api.client.post("/runs", content=content)
             assert_error(answer, 413, "REQUEST_ENTITY_TOO_LARGE")
+        answer = api.client.post("/rasterflow/runs", content=too_large)
+        assert_error(answer, 422, "INVALID_INPUT_ERROR")
+        answer = api.client.post("/rasterflow/runs", content=too_large * 7)
+        assert_error(answer, 413, "REQUEST_ENTITY_TOO_LARGE")
+
+    @pytest.mark.parametrize("path", ["/runs", "/rasterflow/runs", "/usage/costs"])
+    @pytest.mark.parametrize("kind", ["", "application/x-www-form-urlencoded"])
+    def test_a_body_that_is_not_told_to_be_json(self, api: Platform, path: str, kind: str) -> None:
+        headers = {"Content-Type": kind} if kind else {}
+        answer = api.client.post(path, content=b"{}", headers=headers)
+        assert_error(answer, 422, "INVALID_INPUT_ERROR")
+        assert "Content-Type: application/json" in answer.json()["errors"][0]["message"]
 
     def test_a_clients_request_id_is_kept_if_it_is_one(self, api: Platform) -> None:
         given = api.client.get("/health", headers={"X-Request-Id": "abc-1"})

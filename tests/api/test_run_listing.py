@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from landloom.server.accounts.rights import ADMIN
-from landloom.server.runs import schemas
+from landloom.server.kit.clock import now
+from landloom.server.kit.paging import Cursor, Position
+from landloom.server.runs import documents, schemas
 from tests.api.platform import Platform, eventually, platform
 from tests.api.principals import add_principal
 
 NAMES = ["alpha-one", "alpha-two", "Alpha-One", "a_b-runs", "axb-runs", "100.runs.x"]
+NUL = Cursor(Position(now(), "\0")).encode()
+"""A cursor as ours are, but for the id in it, which PostgreSQL cannot be asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,19 @@ def ask(api: Platform, **query: Any) -> dict[str, Any]:
 
 
 class TestPages:
+    @pytest.mark.parametrize(("bound", "most"), [("_MAX_KEPT", 5), ("_MAX_KEPT_BYTES", 10_000)])
+    def test_every_run_is_there_whatever_is_kept_of_them(
+        self,
+        listed: tuple[Platform, list[Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        bound: str,
+        most: int,
+    ) -> None:
+        api, runs = listed
+        monkeypatch.setattr(documents, bound, most)
+        for size in (25, 25, 7, 25):
+            assert ask(api, size=size)["items"] == runs[:size]
+
     @pytest.mark.parametrize("size", [3, 7, 23, 25])
     def test_forward_and_back_meet_every_run_once(
         self, listed: tuple[Platform, list[Any]], size: int
@@ -74,7 +91,7 @@ class TestPages:
             "next_page": None,
         }
 
-    @pytest.mark.parametrize("cursor", ["x", "!!!", "AAAA", ">dt:2024", "é", "a" * 3000])
+    @pytest.mark.parametrize("cursor", ["x", "!!!", "AAAA", ">dt:2024", "é", "a" * 3000, NUL])
     def test_a_broken_cursor_is_a_400(
         self, listed: tuple[Platform, list[Any]], cursor: str
     ) -> None:

@@ -105,6 +105,16 @@ class TestNormalisedPayload:
         assert (run["region"], run["payload"]["region"]) == ("aws-eu-west-1",) * 2
 
 
+class TestLarge:
+    def test_what_a_process_can_just_be_given_reaches_it(self, api: Platform) -> None:
+        # Just within the bounds, and written with six bytes of JSON for two of text.
+        args = ["é" * 65_535, *["x" * 100_000] * 9, "last"]
+        script = "import sys; print(len(sys.argv), sum(map(len, sys.argv[1:])), sys.argv[-1])"
+        run = api.finished(api.submit(script, args=args)["id"], 90)
+        assert run["status"] == "COMPLETED", run["kubeApp"]["events"]
+        assert api.lines(run["id"]) == [f"12 {65_535 + 900_000 + 4} last"]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("change", "field"),
@@ -165,6 +175,46 @@ class TestRefused:
     ) -> None:
         body["environment"] = {"dependencies": [dependency]}
         assert api.client.post("/runs", json=body).status_code == 422
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"args": ["a", "x" * (128 * 1024)]}, "runPython.args.1"),
+            ({"args": ["é" * (64 * 1024)]}, "runPython.args.0"),
+            ({"args": ["x" * 100_000] * 11}, "runPython.args"),
+            ({"args": [""] * 120_000}, "runPython.args"),
+            ({"uri": "s3://landloom/" + "k" * 1025}, "runPython.uri"),
+            ({"configs": {"spark.x": "x" * (256 * 1024)}}, "environment.sparkConfigs"),
+            ({"configs": {f"spark.{n}": "" for n in range(1001)}}, "environment.sparkConfigs"),
+            ({"needs": [{"libraryName": "rich"}] * 1001}, "environment.dependencies"),
+            ({"needs": [{"libraryName": "r" * 1025}]}, "environment.dependencies.0.libraryName"),
+            (
+                {"needs": [{"libraryName": "rich", "libraryVersion": "1." * 1000 + "0"}]},
+                "environment.dependencies.0.libraryVersion",
+            ),
+            (
+                {"needs": [{"filePath": f"s3://a/{'b' * 1021}.whl"}]},
+                "environment.dependencies.0.filePath",
+            ),
+            (
+                {"needs": [{"filePath": f"/{'b' * 4096}.whl"}]},
+                "environment.dependencies.0.filePath",
+            ),
+        ],
+    )
+    def test_what_no_process_store_or_runtime_takes(
+        self, api: Platform, body: dict[str, Any], change: dict[str, Any], field: str
+    ) -> None:
+        body["environment"] = {
+            "sparkConfigs": change.get("configs", {}),
+            "dependencies": change.get("needs", []),
+        }
+        body["runPython"] |= {name: change[name] for name in ("uri", "args") if name in change}
+        answer = api.client.post("/runs", json=body)
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert error["field"] == field
+        assert len(answer.content) < 2000
 
     def test_an_unknown_region(self, api: Platform, body: dict[str, Any]) -> None:
         refused(api, body, "region", region="moon-1")

@@ -27,8 +27,10 @@ type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID: Final = "X-Request-Id"
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""An area of interest may come inline; larger ones belong in a file."""
+_MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+"""A megabyte of arguments, with six bytes of JSON for two of text and room for the rest."""
+_LARGE_BODIES: Final = {"/rasterflow/runs": 32 * 1024 * 1024}
+"""An area of interest may come inline; larger ones belong in a file. The limits by path."""
 _UNLOGGED: Final = {"/health"}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """A client may send any word as its method; as a label, it may not."""
@@ -70,14 +72,15 @@ class _Request:
         self._method = method if method in _METHODS else "OTHER"
         self._status = 0
         self._received = 0
+        self._max_bytes = _LARGE_BODIES.get(scope["path"], _MAX_BODY_BYTES)
         scope.setdefault("state", {})["request_id"] = self.id
 
     async def serve(self, app: App, meters: Meters) -> None:
         begun = time.perf_counter()
         try:
             length = self._headers.get(b"content-length", b"0")
-            if length.isdigit() and int(length) > _MAX_BODY_BYTES:
-                raise _too_large()
+            if length.isdigit() and int(length) > self._max_bytes:
+                raise _too_large(self._max_bytes)
             if "\0" in self._scope["path"] or b"%00" in self._scope["query_string"]:
                 raise BadRequest("The URL holds a NUL character.")
             await app(self._scope, self._counted_receive, self._marked_send)
@@ -107,8 +110,8 @@ class _Request:
             self._admitted = True
         message = await self._receive()
         self._received += len(message.get("body", b""))
-        if self._received > _MAX_BODY_BYTES:
-            raise _too_large()
+        if self._received > self._max_bytes:
+            raise _too_large(self._max_bytes)
         return message
 
     async def _marked_send(self, message: Message) -> None:
@@ -139,8 +142,8 @@ def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "") or "elsewhere")
 
 
-def _too_large() -> TooLarge:
+def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(
-        f"The request is larger than {_MAX_BODY_BYTES // 1024**2} MiB.",
+        f"The request is larger than {max_bytes // 1024**2} MiB.",
         suggestion="Put large things into a file in USER_S3_PATH and send its URL.",
     )

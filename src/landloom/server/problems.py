@@ -30,6 +30,9 @@ _INTERNAL: Final = "INTERNAL_SERVER_ERROR"
 _SERVER_SIDE: Final = 500
 _PUBLIC_CODES: Final = frozenset({*_BY_STATUS.values(), AccountClosed.code, QuotaExceeded.code})
 
+NO_JSON: Final = "The body is not told to be JSON: send the header Content-Type: application/json."
+"""What to say of a body that was taken for bytes; curl's `-d` calls it a form."""
+
 
 class ErrorInfo(CamelModel):
     """One error."""
@@ -135,6 +138,8 @@ def _field_problem(error: Any) -> FieldProblem:
         path = path[:1]
     if error["type"] == "json_invalid":
         return FieldProblem(None, "The body is not JSON.")
+    if where == "body" and isinstance(error["input"], bytes):
+        return FieldProblem(None, NO_JSON)
     field = ".".join(part for part in path if part) or None
     message = str(error["msg"]).removeprefix("Value error, ")
     return FieldProblem(field, f"{field}: {message}" if field else f"The {where}: {message}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ _BACKWARDS: Final = 1
 _INCLUSIVE: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_ID: Final = re.compile(r"[a-z0-9]{1,32}")
+"""What `new_id` makes; a database asked for anything else may fail on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class Cursor:
             )
         except (binascii.Error, struct.error, UnicodeError, OverflowError) as problem:
             raise _broken() from problem
-        if form != _FORMAT or check != zlib.crc32(payload) or flags > _BACKWARDS | _INCLUSIVE:
+        is_sound = form == _FORMAT and check == zlib.crc32(payload)
+        if not is_sound or flags > _BACKWARDS | _INCLUSIVE or not _ID.fullmatch(position.id):
             raise _broken()
         return cls(position, bool(flags & _BACKWARDS), bool(flags & _INCLUSIVE))
 

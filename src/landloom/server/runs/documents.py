@@ -26,6 +26,8 @@ from landloom.server.runs.views import Document, encode, run_document
 
 _MAX_KEPT: Final = 5000
 """Documents of finished runs; one has some two kilobytes."""
+_MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Of them all: a run whose arguments are a megabyte has two of them."""
 
 _NOBODY: Final = msgspec.Raw(b"null")
 
@@ -39,6 +41,7 @@ class Documents:
     def __init__(self, database: Database) -> None:
         # Not a dict: finding the oldest of one passes over all that were taken out before.
         self._finished: OrderedDict[_Key, bytes] = OrderedDict()
+        self._kept_bytes = 0
         self._owners: dict[str, tuple[Version, msgspec.Raw]] = {}
         self._recent: Recent[str, msgspec.Raw] = Recent(database)
 
@@ -58,13 +61,15 @@ class Documents:
         if not places:
             return []
         owners = await self._owners_of(session, {place.user_id for place in places})
-        wanted = [place.id for place in places if _key(place) not in self._finished]
+        # Held here: what is kept below, or by another listing meanwhile, pushes others out.
+        held = {place.id: self._finished.get(_key(place)) for place in places}
+        wanted = [run_id for run_id, kept in held.items() if kept is None]
         rows = await repository.find_all(session, wanted) if wanted else {}
         events = await repository.events(session, wanted) if wanted else {}
         found: list[Document | msgspec.Raw] = []
         for place in places:
             owner = owners[place.user_id]
-            kept = self._finished.get(_key(place))
+            kept = held[place.id]
             row = rows.get(place.id)
             if kept is None and row is not None:
                 if not RunStatus(row.status).final:
@@ -79,9 +84,12 @@ class Documents:
         """Return, and keep, the document of a finished run up to its owner."""
         document = run_document(row, events, _NOBODY)
         kept = encode(document).removesuffix(bytes(_NOBODY) + b"}")
+        # Another listing may have kept it since this one looked.
+        self._kept_bytes += len(kept) - len(self._finished.pop(_key(row), b""))
         self._finished[_key(row)] = kept
-        if len(self._finished) > _MAX_KEPT:
-            self._finished.popitem(last=False)
+        while len(self._finished) > _MAX_KEPT or self._kept_bytes > _MAX_KEPT_BYTES:
+            _, oldest = self._finished.popitem(last=False)
+            self._kept_bytes -= len(oldest)
         return kept
 
     async def _owners_of(self, session: AsyncSession, ids: set[str]) -> dict[str, msgspec.Raw]:

@@ -23,9 +23,11 @@ _VERSION: Final = re.compile(_RELEASE + _SUFFIX + _LOCAL, re.IGNORECASE)
 _CLAUSE: Final = re.compile(
     rf"(?:[=!]=\s*{_RELEASE}(?:\.\*|{_SUFFIX}{_LOCAL})"
     rf"|(?:~=|<=|>=|<|>)\s*{_RELEASE}{_SUFFIX}"
-    r"|===\s*[^\s,;)]+)",
+    r"|===\s*(?:(?![,;)])[!-~])+)",
     re.IGNORECASE,
 )
+
+_MOST_QUOTED: Final = 200
 
 
 def check_name(name: str) -> str:
@@ -36,7 +38,7 @@ def check_name(name: str) -> str:
     """
     name = name.strip()
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a package")
+        raise ValueError(f"{name[:_MOST_QUOTED]!r} is not the name of a package")
     return name
 
 
@@ -53,4 +55,6 @@ def check_version(version: str | None) -> str | None:
         return version
     if all(_CLAUSE.fullmatch(clause.strip()) for clause in version.split(",")):
         return version
-    raise ValueError(f"{version!r} is neither a version (1.5.3) nor a version specifier (>=2,<3)")
+    raise ValueError(
+        f"{version[:_MOST_QUOTED]!r} is neither a version (1.5.3) nor a version specifier (>=2,<3)"
+    )

@@ -26,12 +26,13 @@ from landloom.server.runs.states import AppStatus, RunStatus
 _NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-\.]+$"
 _FILE_TYPES: Final = {".jar": "JAR", ".whl": "PYTHON_WHEEL", ".zip": "ZIP", ".json": "OTHER"}
 DEFAULT_TIMEOUT_SECONDS: Final = 3600
+_MOST_QUOTED: Final = 200
 
 
 def _source_uri(text: str) -> str:
     text = plain(text.strip())
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+/.*[^/]", text, re.DOTALL):
-        raise ValueError(f"{text!r} is not the URI of a file in S3, s3://bucket/key")
+        raise ValueError(f"{text[:_MOST_QUOTED]!r} is not the URI of a file in S3, s3://bucket/key")
     return text
 
 

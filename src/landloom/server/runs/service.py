@@ -24,6 +24,7 @@ from landloom.server.logs.base import LogStore
 from landloom.server.offers import Offers
 from landloom.server.remains.logs import word_of_removal
 from landloom.server.runs import repository, schemas
+from landloom.server.runs.bounds import check_bounds
 from landloom.server.runs.documents import Documents
 from landloom.server.runs.doubts import Doubts, row_of
 from landloom.server.runs.repository import RunFilter
@@ -82,12 +83,14 @@ class Runs:
             5xx by submitting again: all that can is done before the commit.
 
         Raises:
-            InvalidInput: A region, runtime, version or place of the source that is not on offer.
+            InvalidInput: A region, runtime, version or place of the source that is not on offer, or
+                a request larger than any process takes.
             Forbidden: The operator has not enabled the runtime.
             Conflict: Another try with this key is being stored this very moment.
             Unavailable: The database went away before the run was stored.
         """
         run_id = new_id()
+        check_bounds(request)
         await self._rules.check_source(request, caller)
         written: tuple[dict[str, Any], bytes] | None = None
 

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response, status
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from landloom.errors import InvalidInput
 from landloom.server.accounts.auth import having
 from landloom.server.accounts.keys import Caller
+from landloom.server.problems import NO_JSON
 from landloom.server.workflows.service import Workflows
 from landloom.wire.progress import ProgressEvent
 from landloom.wire.results import WorkflowView
@@ -44,6 +46,8 @@ async def create_workflow(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> WorkflowView:
     """Put a workflow into the queue."""
+    if isinstance(body, bytes):
+        raise InvalidInput(NO_JSON)
     return await _workflows(request).create(caller, body, idempotency_key=idempotency_key)
 
 

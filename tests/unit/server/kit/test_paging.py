@@ -136,6 +136,11 @@ class TestCursor:
         with pytest.raises(BadRequest):
             Cursor.decode(text)
 
+    @pytest.mark.parametrize("row", ["", "\0", "a\0", "A", "a" * 33, "%", "a\n"])
+    def test_a_row_of_no_ones_id_is_a_bad_request(self, row: str) -> None:
+        with pytest.raises(BadRequest):
+            Cursor.decode(Cursor(Position(EPOCH, row)).encode())
+
     @given(cursor=cursors, place=st.integers(0, 200), letter=st.sampled_from("AZaz09-_=é"))
     def test_a_changed_one_is_a_bad_request(self, cursor: Cursor, place: int, letter: str) -> None:
         text = cursor.encode()

@@ -40,7 +40,11 @@ class TestVersions:
         assert check_version(version) is None
 
     @pytest.mark.parametrize(
-        "version", ["latest", "1.0 ; x", "--pre", ">=", "=>1", "1.*", ">=1.*", "1.0,2.0", ">=1,"]
+        "version",
+        [
+            *("latest", "1.0 ; x", "--pre", ">=", "=>1", "1.*", ">=1.*", "1.0,2.0", ">=1,"),
+            *("===", "===a;b", "===a)", "===\0", "===\ud800", "x" * 10_000),
+        ],
     )
     def test_refused(self, version: str) -> None:
         with pytest.raises(ValueError, match="neither"):
