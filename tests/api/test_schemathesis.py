@@ -35,7 +35,7 @@ def api(stored: Platform) -> Platform:
 
 @pytest.fixture(scope="module")
 def operations(api: Platform) -> list[Any]:
-    schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json", timeout=60)
     return [result.ok() for result in schema.get_all_operations()]
 
 
@@ -54,7 +54,7 @@ def answer_all(
     )
     def answered(case: schemathesis.Case) -> None:
         headers = {"X-API-Key": api.admin.api_key}
-        response = case.call_and_validate(headers=headers, checks=CHECKS, timeout=20)
+        response = case.call_and_validate(headers=headers, checks=CHECKS, timeout=60)
         seen.add(response.status_code)
 
     answered()
