@@ -21,12 +21,15 @@ class CuttingProxy:
     Attributes:
         commits: Whether the commit is let through.
         stays_away: Whether every connection is cut with that one, and none taken until `come_back`.
+        silent: Whether none is cut: they stay open, and nothing passes through them any more, nor
+            through those that are opened until `come_back`.
     """
 
     server_port: int
     word: bytes
     commits: bool = True
     stays_away: bool = False
+    silent: bool = False
     port: int = 0
     cuts: int = 0
     is_away: bool = False
@@ -43,6 +46,9 @@ class CuttingProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_away:
+            # Till who asks gives up.
+            while self.silent and await reader.read(1 << 16):
+                pass
             writer.transport.abort()
             return
         self._open.add(writer)
@@ -69,11 +75,18 @@ class CuttingProxy:
         carries = False
         while data := await reader.read(1 << 16):
             carries = carries or self.word in data
+            if self.silent and self.is_away:
+                doomed.set()
+            if doomed.is_set():
+                continue
             if COMMIT in data:
                 if carries and not self.cuts:
                     self.cuts += 1
+                    self.is_away = self.silent
                     doomed.set()
                     if not self.commits:
+                        if self.silent:
+                            continue
                         return
                 carries = False
             writer.write(data)
@@ -82,9 +95,10 @@ class CuttingProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
     ) -> None:
         while data := await reader.read(1 << 16):
-            if doomed.is_set():
+            if doomed.is_set() and not self.silent:
                 return
-            writer.write(data)
+            if not doomed.is_set():
+                writer.write(data)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import URL, make_url, select
+from sqlalchemy import URL, make_url, select, text
 
 from landloom.errors import Unavailable
+from landloom.server.db.away import is_away
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.runs.reconciler import RunQueue
@@ -100,6 +103,77 @@ def test_a_database_that_stays_away(
         assert_stored_once(api, "gone-for-long", answer)
         assert api.finished(answer.json()["id"])["status"] == "FAILED"
         assert list((data_dir / "doubts").iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"commits": False}], ids=["stored", "not stored"])
+def test_a_database_that_says_nothing_any_more(
+    postgres_url: URL, data_dir: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
+) -> None:
+    monkeypatch.setattr("landloom.server.db.doubt._SECONDS", 3)
+    monkeypatch.setattr("landloom.server.db.session._ANSWER_SECONDS", 3)
+    monkeypatch.setattr("landloom.server.db.postgres._STATEMENT_SECONDS", 3)
+    monkeypatch.setattr("landloom.server.db.postgres._CONNECT_SECONDS", 3)
+    with (
+        cut(postgres_url, "fallen-silent", silent=True, **options) as (proxy, through),
+        platform(data_dir, database_url=through) as api,
+    ):
+        answer = submit(api, "fallen-silent")
+        assert proxy.cuts == 1
+        assert answer.status_code == 201, answer.text
+        assert api.client.get("/runs").status_code >= 500
+        proxy.come_back()
+        eventually(lambda: stored(postgres_url, "fallen-silent"), bool)
+        eventually(lambda: api.client.get("/runs").status_code, lambda status: status == 200)
+        assert_stored_once(api, "fallen-silent", answer)
+        assert api.finished(answer.json()["id"])["status"] == "FAILED"
+
+
+def test_a_long_statement_is_not_cut_in_a_migration(
+    postgres_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landloom.server.db.postgres._STATEMENT_SECONDS", 0.5)
+
+    async def ask() -> None:
+        database = Database(postgres_url.render_as_string(hide_password=False))
+        async with database._unhurried.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(1)"))
+        with pytest.raises(ConnectionError, match="does not answer") as told:
+            async with database.reading(None) as session:
+                await session.execute(text("SELECT pg_sleep(60)"))
+        assert is_away(told.value)
+        await database.ping()
+        await database.close()
+
+    asyncio.run(ask())
+
+
+def test_the_kernel_asks_after_the_other_end_of_a_connection(postgres_url: URL) -> None:
+    async def ask() -> None:
+        database = Database(postgres_url.render_as_string(hide_password=False))
+        async with database._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            opened = raw.driver_connection._transport.get_extra_info("socket")
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if sys.platform == "linux":
+                idle = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                unanswered = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert (idle, unanswered) == (10, 15_000)
+        await database.close()
+
+    asyncio.run(ask())
+
+
+def test_a_row_that_is_refused_is_no_other_try(
+    api: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert submit(api, "taken-id").status_code == 201
+    taken = api.client.get("/runs", params={"name": "taken-id"}).json()["items"][0]["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr("landloom.server.runs.service.new_id", lambda: taken)
+        answer = submit(api, "refused-row")
+    assert answer.status_code == 500
+    assert "Idempotency-Key" not in answer.text
 
 
 def test_a_server_that_ends_before_its_database_is_back(

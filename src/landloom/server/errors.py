@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from landloom.errors import LandloomError
 from landloom.server import problems
+from landloom.server.db.away import is_away
 from landloom.server.problems import InvalidFields
 
 _JSON = "application/json"
@@ -33,9 +34,11 @@ async def _on_invalid_request(request: Request, problem: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, problem: Exception) -> Response:
-    # What broke off the reading of a body comes wrapped: the bound on its size.
-    if isinstance(problem.__cause__, LandloomError):
-        return await _on_landloom_error(request, problem.__cause__)
+    # What broke off the reading of a body comes wrapped: the bound on its size, who may not send
+    # one, or a database that cannot be asked who that is. A 400 would be for the client to mend.
+    cause = problem.__cause__
+    if isinstance(cause, LandloomError) or (isinstance(cause, Exception) and is_away(cause)):
+        return await _on_landloom_error(request, cause)
     status, headers, detail = 500, None, ""
     if isinstance(problem, HTTPException):
         status, headers, detail = problem.status_code, problem.headers, str(problem.detail)

@@ -23,12 +23,15 @@ class InDoubt(Exception):
     """A connection broke, and the database has been away since; its cause is what it said last."""
 
 
-async def without_doubt[T](store: Callable[[bool], Awaitable[T]]) -> T:
-    """Do `store`, a transaction, and again while its connection breaks.
+async def without_doubt[T](
+    store: Callable[[bool], Awaitable[T]], *, try_seconds: float | None = None
+) -> T:
+    """Do `store`, a transaction, and again while its connection breaks, or says nothing.
 
     Args:
         store: Is told whether it is called again; then its rows may be there already, and it is to
             look for them first.
+        try_seconds: How long it may take each time; None is as long as it needs.
 
     Raises:
         InDoubt: The database was away for too long.
@@ -37,16 +40,38 @@ async def without_doubt[T](store: Callable[[bool], Awaitable[T]]) -> T:
     """
     give_up = time.monotonic() + _SECONDS
     try:
-        return await store(False)
+        return await _in_time(store, False, try_seconds)
+    except _TooLate:
+        pass
     except DBAPIError as problem:
         if not problem.connection_invalidated:
             raise
     while True:
         await asyncio.sleep(_PAUSE_SECONDS)
+        left = max(give_up - time.monotonic(), _PAUSE_SECONDS)
         try:
-            return await store(True)
+            return await _in_time(store, True, try_seconds and min(try_seconds, left))
         # Whatever it says: that it is just starting, that rows came to light between the look for
         # them and the second storing.
-        except (SQLAlchemyError, OSError) as problem:
+        except (SQLAlchemyError, OSError, _TooLate) as problem:
             if time.monotonic() > give_up:
                 raise InDoubt from problem
+
+
+class _TooLate(Exception):
+    """There was no answer in time."""
+
+
+async def _in_time[T](
+    store: Callable[[bool], Awaitable[T]],
+    again: bool,  # noqa: FBT001 - as it is passed on
+    seconds: float | None,
+) -> T:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await store(again)
+    except Exception as problem:
+        # Whatever a transaction comes to that is broken off.
+        if limit.expired():
+            raise _TooLate from problem
+        raise

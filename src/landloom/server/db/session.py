@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,12 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from landloom.server.db import sqlite
 from landloom.server.db.base import OfOrganization
+from landloom.server.db.postgres import make_engine
 from landloom.server.db.sqlite import PromptConnection
 
 _BUSY_MILLISECONDS: Final = 20_000
 """How long SQLite waits for another writer before it gives up."""
+_ANSWER_SECONDS: Final = 5.0
 _MIGRATIONS: Final = "landloom.server.db:migrations"
 _WRITES: Final = "landloom_writes"
 _ORGANIZATION: Final = "organization_id"
@@ -41,11 +43,13 @@ class Database:
         is_sqlite = parsed.get_backend_name() == "sqlite"
         if is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._engine = _make_sqlite(parsed, sqlite.connect) if is_sqlite else _make_other(parsed)
-        self._direct = self._engine
+        self._engine = _make_sqlite(parsed, sqlite.connect) if is_sqlite else make_engine(parsed)
+        self._direct = self._unhurried = self._engine
         if is_sqlite:
             self._direct = _make_sqlite(parsed, sqlite.connect_directly)
             event.listen(self._direct.sync_engine, "connect", _keep_from_writing)
+        else:
+            self._unhurried = make_engine(parsed, bounded=False)
         # SQLite has one writer at a time and lets the others sleep and try again, whoever is lucky
         # first, each with one of the pool's connections. Here they stand in line, without one.
         self._one_writer = asyncio.Lock() if is_sqlite else None
@@ -54,6 +58,9 @@ class Database:
         self._write = async_sessionmaker(
             self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False
         )
+        self.answer_seconds = None if is_sqlite else _ANSWER_SECONDS
+        """Within that a transaction that a client waits for is done; None is as long as it takes.
+        Behind it the connection may be dead: a file always answers."""
         self.commits = 0
         """How often this process has written: what was read before the last time may be old."""
 
@@ -63,8 +70,9 @@ class Database:
 
         None sees all: for the platform's own work, never for a request's.
         """
-        async with self._read(info={_ORGANIZATION: organization_id}) as session:
-            yield session
+        with _told_as_away():
+            async with self._read(info={_ORGANIZATION: organization_id}) as session:
+                yield session
 
     @asynccontextmanager
     async def glancing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
@@ -73,8 +81,9 @@ class Database:
         SQLite is asked without a change of threads, which costs several times what such an answer
         does; while it answers, the whole server waits.
         """
-        async with self._glance(info={_ORGANIZATION: organization_id}) as session:
-            yield session
+        with _told_as_away():
+            async with self._glance(info={_ORGANIZATION: organization_id}) as session:
+                yield session
 
     @asynccontextmanager
     async def writing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
@@ -82,20 +91,21 @@ class Database:
 
         It changes nothing of other organizations; None is as for `reading`.
         """
-        async with (
-            self._one_writer or nullcontext(),
-            self._write(info={_ORGANIZATION: organization_id}) as session,
-        ):
-            try:
-                async with session.begin():
-                    yield session
-            finally:
-                # After a failure too: a connection may break when all is committed.
-                self.commits += 1
+        with _told_as_away():
+            async with (
+                self._one_writer or nullcontext(),
+                self._write(info={_ORGANIZATION: organization_id}) as session,
+            ):
+                try:
+                    async with session.begin():
+                        yield session
+                finally:
+                    # After a failure too: a connection may break when all is committed.
+                    self.commits += 1
 
     async def migrate(self) -> None:
         """Bring the tables to the newest revision."""
-        async with self._engine.connect() as connection:
+        async with self._unhurried.connect() as connection:
             await connection.run_sync(_upgrade)
             await connection.commit()
 
@@ -105,9 +115,24 @@ class Database:
             await connection.execute(select(1))
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
-        await self._direct.dispose()
+        """Close every connection; those that do not answer end with the process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.answer_seconds):
+                for engine in {self._engine, self._direct, self._unhurried}:
+                    await engine.dispose()
+
+
+@contextmanager
+def _told_as_away() -> Iterator[None]:
+    """Raise what a database that says nothing comes to as what one comes to that is not there.
+
+    Raises:
+        ConnectionError: It did not answer, or did not take a connection, in time.
+    """
+    try:
+        yield
+    except TimeoutError as problem:
+        raise ConnectionError("The database does not answer.") from problem
 
 
 @event.listens_for(Session, "do_orm_execute")
@@ -136,11 +161,6 @@ def _make_sqlite(url: URL, connect: Callable[..., PromptConnection]) -> AsyncEng
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
-
-
-def _make_other(url: URL) -> AsyncEngine:
-    # What a statement carries must not show up in an error's text.
-    return create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
 
 
 def _upgrade(connection: Connection) -> None:

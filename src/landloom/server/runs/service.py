@@ -38,6 +38,8 @@ from landloom.server.storage.sources import Sources
 MAX_LOG_LINES: Final = 1000
 """Lines of one page; a line may have 64 KiB."""
 _MAX_CLIENT: Final = 255
+_KEY_COLUMN: Final = Run.idempotency_key.key
+"""What a database's word names that refuses a second run of one key."""
 
 _log = structlog.get_logger("landloom.runs")
 
@@ -110,7 +112,7 @@ class Runs:
                 try:
                     await session.flush()
                 except IntegrityError as problem:
-                    if again:
+                    if again or _KEY_COLUMN not in str(problem.orig):
                         raise
                     raise _being_stored() from problem
                 made = encode(await self._shown(session, run_id))
@@ -118,7 +120,7 @@ class Runs:
                 return made
 
         try:
-            made = await without_doubt(store)
+            made = await without_doubt(store, try_seconds=self._database.answer_seconds)
         except InDoubt as problem:
             if written is None:
                 raise _database_away() from problem
