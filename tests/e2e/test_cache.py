@@ -40,6 +40,13 @@ def test_the_second_identical_call_is_a_hit(capsys):
     storage.rm(first, recursive=True)
     rebuilt = RasterflowClient().build_mosaics(DATASETS, PLACE, **WINDOW)
     assert not rebuilt.result.cached
+    # Changed in place, to the same size.
+    storage.invalidate_cache()
+    shard = f"{rebuilt}/variables/c/0/0/0/0"
+    storage.pipe(shard, storage.cat(shard)[::-1])
+    anew = RasterflowClient().build_mosaics(DATASETS, PLACE, **WINDOW)
+    assert not anew.result.cached
+    assert anew != rebuilt
 
 
 @pytest.mark.usefixtures("connected")

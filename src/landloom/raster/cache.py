@@ -3,8 +3,8 @@
 An entry is a small file in the caller's own folder, so users never share, and it points to an
 output that a workflow has published whole. The entry is written last of all: a workflow that is
 killed leaves none. A hit is held against what lies there now, so an output that was deleted,
-overwritten or thinned out is made anew. Two workflows that make the same thing at the same time
-both write the entry, and either is right.
+overwritten, thinned out or changed in place is made anew. Two workflows that make the same thing at
+the same time both write the entry, and either is right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from landloom.errors import StoreProblem
 from landloom.raster.made import Made
-from landloom.raster.provenance import Contents, contents_of, read_provenance
+from landloom.raster.provenance import state_of, valid_record
 from landloom.raster.store import objects
 from landloom.wire.model import WireModel
 
@@ -26,11 +26,8 @@ class _Entry(WireModel):
     made: Made
     digest: str | None
     """That of the output's record; None for a single object, such as an index, without one."""
-    objects: int
-    bytes: int
-
-
-_ONE_OBJECT = Contents(1, 0)
+    state: str | None
+    """Of a single object: what changes with its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,8 @@ class Cache:
         Raises:
             StoreProblem: The entry cannot be written.
         """
-        contents = _ONE_OBJECT if digest is None else contents_of(made.uri)
-        entry = _Entry(made=made, digest=digest, objects=contents.objects, bytes=contents.bytes)
+        state = state_of(made.uri) if digest is None else None
+        entry = _Entry(made=made, digest=digest, state=state)
         objects.write_bytes(self._uri(key), entry.model_dump_json(indent=1).encode())
 
     def _uri(self, key: str) -> str:
@@ -78,8 +75,6 @@ def _there(entry: _Entry) -> bool:
     """Tell whether an output is as it was when it was remembered."""
     uri = entry.made.uri
     if entry.digest is None:
-        return objects.exists(uri)
-    provenance = read_provenance(uri)
-    if provenance is None or provenance.digest != entry.digest:
-        return False
-    return contents_of(uri) == Contents(entry.objects, entry.bytes)
+        return entry.state is not None and state_of(uri) == entry.state
+    provenance = valid_record(uri)
+    return provenance is not None and provenance.digest == entry.digest

@@ -19,5 +19,7 @@ class Made(WireModel):
     """Rasters that could not be read and were left out."""
     skipped: list[str] = []
     """Those of them that were named."""
+    changed: list[str] = []
+    """Rasters of the caller's that changed while they were read."""
     cached: bool = False
     """Whether an earlier workflow had made it."""

@@ -7,9 +7,10 @@ has changed, is made again first, of its own record.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 from landloom.errors import StoreProblem
 from landloom.raster.execute.selection import executor_of
@@ -18,7 +19,6 @@ from landloom.raster.made import Made
 from landloom.raster.methods.keeping import keep
 from landloom.raster.methods.making import (
     COMPUTING,
-    OWN_RASTERS,
     computing,
     inference_of,
     make_change,
@@ -31,6 +31,7 @@ from landloom.raster.methods.making import (
 from landloom.raster.methods.predictions import load
 from landloom.raster.methods.work import Work
 from landloom.raster.mosaic.plan import MosaicPlan
+from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.provenance import (
     InputStore,
     Origin,
@@ -43,11 +44,15 @@ from landloom.raster.provenance import (
     read_scenes,
     versions,
 )
-from landloom.raster.provenance.rasters import own_rasters
+from landloom.raster.provenance.origin import OWN_RASTERS
+from landloom.raster.provenance.rasters import changed_rasters, own_rasters
 from landloom.raster.provenance.record import Scenes
 from landloom.raster.settings import EngineSettings
 from landloom.wire.progress import ProgressEvent
 from landloom.wire.requests import workflow_request
+
+NAMED = 5
+"""Changed rasters that are named one by one; more are counted."""
 
 
 def rerun(
@@ -78,6 +83,7 @@ def rerun(
             f"{uri} carries no record of how it was made.",
             suggestion="Pass the URI of a store or folder that Landloom made.",
         )
+    shared_reader().renew()
     target = output or re.sub(r"(\.\w+)?/*$", r"-rerun\1", uri, count=1)
     request = workflow_request.validate_python({**record.request, "cache": False})
     journal = Journal(show)
@@ -116,12 +122,24 @@ def _as_things_are(work: Work, origin: Origin, scenes: Scenes | None) -> Origin:
         said[COMPUTING] = now
     if OWN_RASTERS in said:
         found = own_rasters(_plan(origin, scenes))
-        if found != said[OWN_RASTERS]:
-            work.journal.warn(
-                "search", "The caller's own rasters have changed since: the result is another one"
-            )
-            said[OWN_RASTERS] = found
+        sentence = _changes(said[OWN_RASTERS] or {}, found)
+        if sentence:
+            work.journal.warn("search", f"{sentence}: the result may be another one")
+        said[OWN_RASTERS] = found
     return replace(origin, parameters=said)
+
+
+def _changes(then: Any, now: Mapping[str, str | None]) -> str | None:
+    """Return what became of the caller's own rasters, if anything did."""
+    if not isinstance(then, Mapping):
+        return "An earlier version made it, and whether the caller's own rasters changed is unknown"
+    changed = changed_rasters(then, now)
+    if not changed:
+        return None
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return f"{len(changed)} of the caller's own rasters changed since: " + (
+        ", ".join(changed[:NAMED]) + more
+    )
 
 
 def _input(
@@ -135,10 +153,11 @@ def _input(
         found = None
     if found is not None and found.digest == known.digest:
         return found
-    state = "is gone" if found is None else "has changed"
+    state = "is gone" if found is None else "is not what it was"
     if said is None:
         raise StoreProblem(
-            f"{known.uri}, of which the output was made, {state}, and Landloom did not make it.",
+            f"{known.uri}, of which the output was made, {state}, and no record says how it was"
+            " made.",
             suggestion="Bring it back to its place.",
         )
     work.journal.report("search", f"{known.uri} {state}: it is made again first")

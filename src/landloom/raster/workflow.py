@@ -16,6 +16,7 @@ from landloom.raster.execute.selection import executor_of
 from landloom.raster.journal import Journal
 from landloom.raster.methods import derived, geometries, mosaics, predictions
 from landloom.raster.methods.work import Work
+from landloom.raster.mosaic.read import shared_reader
 from landloom.raster.settings import EngineSettings
 from landloom.wire.progress import ProgressEvent
 from landloom.wire.requests import (
@@ -53,6 +54,8 @@ def run(
     Raises:
         LandloomError: What went wrong, with the thing's name and the way out.
     """
+    # What lies at a name may have changed since an earlier workflow of this process.
+    shared_reader().renew()
     if request.bucket:
         settings = settings.writing_to(_below(request.bucket, seed))
     # A plan runs nothing, so it needs no cluster.

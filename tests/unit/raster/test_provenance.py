@@ -353,7 +353,7 @@ class TestOwnRasters:
         finally:
             raster.write_bytes(kept)
         assert [event.message for event in told if event.level == "warning"] == [
-            "The caller's own rasters have changed since: the result is another one"
+            f"1 of the caller's own rasters changed since: {raster}: the result may be another one"
         ]
         assert read_provenance(uri).digest != read_provenance(uris["mosaic"]).digest
 

@@ -39,7 +39,7 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
         mode="json", include={"features", "threshold", "vectorize_config", "target_crs"}
     )
     origin = polygons_origin(said, identify(source.uri))
-    uri = work.uri("polygons", ".parquet")
+    uri = work.uri("polygons", ".parquet", origin)
     layers = len(request.features) * len(source.times)
     made = keep(
         work,
@@ -73,7 +73,7 @@ def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
         return WorkflowResult(plan=plan_over(work, sources, "change", bands=bands))
     origin = change_origin(request.features, [identify(each.uri) for each in sources])
     layers = sum(len(request.features or each.bands) * len(each.times) for each in sources)
-    uri = work.uri("change", ".zarr")
+    uri = work.uri("change", ".zarr", origin)
     made = keep(
         work,
         origin,
@@ -91,7 +91,7 @@ def multiscales(work: Work, request: BuildZarrMultiscales) -> WorkflowResult:
     if request.dry_run:
         return WorkflowResult(plan=plan_over(work, [source], "multiscales"))
     origin = multiscales_origin(identify(source.uri))
-    uri = work.uri("multiscales", ".zarr")
+    uri = work.uri("multiscales", ".zarr", origin)
     layers = len(source.bands) * len(source.times)
     made = keep(
         work,

@@ -87,7 +87,7 @@ def _ask(
     recipe: DataclassInstance | None = None,
 ) -> WorkflowResult:
     origin = geometries_origin(inference, target_crs, model, [identify(uri) for uri in stores])
-    uri = work.uri("geometries", ".parquet")
+    uri = work.uri("geometries", ".parquet", origin)
     made = keep(
         work,
         origin,

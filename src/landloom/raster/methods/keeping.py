@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 from shapely.geometry.base import BaseGeometry
 
+from landloom.errors import StoreProblem
 from landloom.raster.made import Made
 from landloom.raster.methods.work import Work
 from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import (
+    InputStore,
     Origin,
     Provenance,
+    changed_since,
     digest_of,
     publish,
     read_provenance,
+    valid_record,
 )
+from landloom.raster.provenance.record import read_document, write_document
+from landloom.raster.store import objects
+from landloom.raster.store.companions import companion
 from landloom.raster.store.index import write_index
 from landloom.wire.progress import Stage
 from landloom.wire.results import MosaicRow
@@ -37,6 +44,9 @@ NOUNS = {
     "multiscales": "Multiscales",
 }
 
+BEGUN = "begun.json"
+"""Companion that is there before any pixel: what the output that was begun there is made of."""
+
 
 def keep(
     work: Work,
@@ -51,7 +61,7 @@ def keep(
     """Return the output that `origin` describes: one of an earlier workflow, or made now.
 
     The order makes kills harmless: the output is finished, its record is written, and only then
-    is it remembered.
+    is it remembered. It is not where its inputs changed while they were read.
 
     Args:
         work: The workflow.
@@ -62,39 +72,56 @@ def keep(
         catalogue: Entries of the catalogue that were used, for the record.
         effort: Tells how much work it is, whose time is remembered; None remembers none. Not asked
             where an output is there, or an earlier start left something of it.
+
+    Raises:
+        StoreProblem: What lies at `uri` was begun of other things.
     """
     earlier = remembered(work, origin)
     if earlier is not None:
         tell(work, origin, earlier)
         return earlier
-    asked = None if effort is None or work.begun(uri) else effort()
+    afresh = _claim(work, uri, origin)
+    asked = effort() if effort is not None and afresh else None
     started = time.monotonic()
     made = make()
     if asked is not None:
         seconds = time.monotonic() - started
         work.rates().learn(asked, seconds, work.executor.workers)
-    record = Provenance(
-        origin,
-        request=work.request.model_dump(mode="json"),
-        seed=work.seed,
-        number=number,
-        catalogue=catalogue or {},
-        inputs=tuple(_record_of(each.uri) for each in origin.inputs),
-        skipped=tuple(made.skipped),
-        skipped_rasters=made.skipped_rasters,
-    )
-    publish(made.uri, record)
-    cache = work.cache()
-    if cache is not None and _may_be_remembered(origin) and not made.skipped_rasters:
-        cache.put(_key(work, origin), made, record.digest)
+    record = None if afresh else valid_record(made.uri)
+    if record is None or record.origin.digest != origin.digest:
+        record = Provenance(
+            origin,
+            request=work.request.model_dump(mode="json"),
+            seed=work.seed,
+            number=number,
+            catalogue=catalogue or {},
+            inputs=tuple(_record_of(each) for each in origin.inputs),
+            skipped=tuple(made.skipped),
+            skipped_rasters=made.skipped_rasters,
+            changed=(*made.changed, *changed_since(origin.inputs)),
+        )
+        publish(made.uri, record)
+    _remember(work, made, record)
     tell(work, origin, made)
     return made
+
+
+def begun_otherwise(uri: str, origin: Origin) -> bool:
+    """Tell whether what lies at `uri`, whole or not, was begun of other things than `origin` says.
+
+    Raises:
+        StoreProblem: The store does not answer.
+    """
+    begun = read_document(companion(uri, BEGUN))
+    if begun is not None:
+        return bool(begun.get("digest") != origin.digest)
+    return next(objects.list_objects(uri), None) is not None
 
 
 def remembered(work: Work, origin: Origin) -> Made | None:
     """Return the output of an earlier workflow that is made of the same things, if there is one."""
     cache = work.cache()
-    if cache is None or not _may_be_remembered(origin):
+    if cache is None or not origin.certain:
         return None
     return cache.find(_key(work, origin))
 
@@ -145,8 +172,31 @@ def tell(work: Work, origin: Origin, made: Made) -> None:
     work.journal.report(stage, f"{count}{noun.lower() if count else noun} at {made.uri}{how}")
 
 
-def _may_be_remembered(origin: Origin) -> bool:
-    return all(each.certain for each in origin.inputs)
+def _claim(work: Work, uri: str, origin: Origin) -> bool:
+    """Say at an output what it will be made of; return whether nothing of it is there yet.
+
+    Raises:
+        StoreProblem: What lies there was begun of other things.
+    """
+    if begun_otherwise(uri, origin):
+        raise StoreProblem(
+            f"What lies at {uri} was made of other things, or by another version.",
+            suggestion="Choose another output, or delete it.",
+        )
+    if work.begun(uri):
+        return False
+    write_document(companion(uri, BEGUN), {"digest": origin.digest})
+    return True
+
+
+def _remember(work: Work, made: Made, record: Provenance) -> None:
+    """Put an output into the cache, unless nobody knows what exactly was read for it."""
+    for name in record.changed:
+        work.journal.warn("publish", f"{name} changed while it was read: run this again")
+    cache = work.cache()
+    if cache is None or record.changed or made.skipped_rasters or not record.origin.certain:
+        return
+    cache.put(_key(work, record.origin), made, record.digest)
 
 
 def _key(work: Work, origin: Origin) -> str:
@@ -154,6 +204,7 @@ def _key(work: Work, origin: Origin) -> str:
     return digest_of([origin.digest, work.request.bucket])
 
 
-def _record_of(uri: str) -> dict[str, Any] | None:
-    record = read_provenance(uri)
-    return None if record is None else record.to_json()
+def _record_of(store: InputStore) -> dict[str, Any] | None:
+    """Return the record that an input is known by; None where it is known by what lies there."""
+    record = read_provenance(store.uri)
+    return record.to_json() if record is not None and record.digest == store.digest else None

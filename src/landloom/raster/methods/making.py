@@ -20,7 +20,8 @@ from landloom.raster.mosaic.build import Sizes, build_mosaic
 from landloom.raster.mosaic.plan import MosaicPlan
 from landloom.raster.multiscales import build_multiscales
 from landloom.raster.provenance import InputStore, Origin, UsedModel, digest_of, engine_version
-from landloom.raster.provenance.rasters import own_rasters
+from landloom.raster.provenance.origin import OWN_RASTERS
+from landloom.raster.provenance.rasters import changed_rasters, own_rasters
 from landloom.raster.store.zarr import CubeStore
 from landloom.raster.vectorize.config import VectorizeConfig
 from landloom.wire.progress import Stage
@@ -34,9 +35,6 @@ SKIPPED = "landloom:skipped_rasters"
 
 COMPUTING = "computing"
 """Parameter of a prediction: how this machine runs models."""
-
-OWN_RASTERS = "own_rasters"
-"""Parameter of a mosaic: what the caller's own rasters hold, see `own_rasters`."""
 
 LEFT_OUT = "Left out: "
 """How a warning begins that names a raster that was left out."""
@@ -76,7 +74,8 @@ def make_mosaic(work: Work, origin: Origin, uri: str, plan: MosaicPlan, key: str
     )
     return_free_memory()
     count = int(CubeStore.open(row.location).attributes.get(SKIPPED, 0))
-    return Made(uri=row.location, row=row, skipped=skipped, skipped_rasters=count)
+    changed = changed_rasters(origin.parameters[OWN_RASTERS], own_rasters(plan))
+    return Made(uri=row.location, row=row, skipped=skipped, skipped_rasters=count, changed=changed)
 
 
 def prediction_origin(inference: Inference, model: UsedModel, source: InputStore) -> Origin:

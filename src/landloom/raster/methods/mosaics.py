@@ -11,6 +11,7 @@ from landloom.raster.aoi import AoiRow, read_aoi
 from landloom.raster.catalog import Dataset, GeometryRecipe, Recipe
 from landloom.raster.made import Made
 from landloom.raster.methods.keeping import (
+    begun_otherwise,
     catalogue_of,
     keep,
     keep_index,
@@ -104,7 +105,8 @@ def wanted_mosaics(
 ) -> Iterator[WantedMosaic]:
     """Yield what each AOI row's mosaic is to be made of; each turn is one search at most."""
     for number, row in enumerate(aoi):
-        uri, key = work.uri(f"mosaic-{number}", ".zarr"), _key(request, row)
+        what, key = f"mosaic-{number}", _key(request, row)
+        uri = work.uri(what, ".zarr")
         plan = frozen_plan(uri, key) or find(row)
         origin = mosaic_origin(
             plan,
@@ -112,6 +114,8 @@ def wanted_mosaics(
             on_error=request.on_error,
             overviews=request.overviews,
         )
+        if begun_otherwise(uri, origin):  # its scenes stand, its pixels may be of other rasters
+            uri = work.uri(what, ".zarr", origin)
         yield WantedMosaic(number, uri, key, plan, origin)
 
 

@@ -113,7 +113,7 @@ def load(work: Work, inference: Inference, model: UsedModel) -> ReadyModel:
 
 def _make(work: Work, model: _ModelOnce, source: InputStore, number: int) -> Made:
     origin = prediction_origin(model.inference, model.used, source)
-    uri = work.uri(f"prediction-{number}", ".zarr")
+    uri = work.uri(f"prediction-{number}", ".zarr", origin)
     return keep(
         work,
         origin,

@@ -13,6 +13,7 @@ from landloom.raster.execute.base import AskCancelled, Executor
 from landloom.raster.journal import Journal
 from landloom.raster.mosaic.build import Sizes
 from landloom.raster.plan.rates import Rates
+from landloom.raster.provenance import Origin
 from landloom.raster.settings import EngineSettings
 from landloom.raster.store import objects
 from landloom.raster.store.index import read_index
@@ -45,9 +46,17 @@ class Work:
         """Return the datasets and recipes that are known here."""
         return load_catalog(self.settings.catalog)
 
-    def uri(self, what: str, suffix: str) -> str:
-        """Return where an output goes: a name of 12 hex digits that follows from the seed."""
-        digest = hashlib.sha256(f"{self.seed}/{what}".encode()).hexdigest()
+    def uri(self, what: str, suffix: str, origin: Origin | None = None) -> str:
+        """Return where an output goes: a name of 12 hex digits that follows from the seed.
+
+        Args:
+            what: Tells the workflow's outputs apart.
+            suffix: Of the name.
+            origin: What it is made of, which the name follows from too: a workflow that is started
+                again goes on with what was begun of the very same things, and with nothing else.
+        """
+        name = f"{self.seed}/{what}" + (f"/{origin.digest}" if origin else "")
+        digest = hashlib.sha256(name.encode()).hexdigest()
         return f"{self.settings.output_uri}{digest[:12]}{suffix}"
 
     def begun(self, uri: str) -> bool:

@@ -148,7 +148,8 @@ class _Build:
         written = self.tasks.store.finished_shards()
         total = self._resume(written)
         done = len(written)
-        run = partial(_make, self.growing.pyramid if self.growing else None)
+        pyramid = self.growing.pyramid if self.growing else None
+        run = partial(_make, pyramid, shared_reader().epoch)
         todo = self.tasks.without(written)
         for task, (result, sketches) in self.executor.map(run, todo, self.cancelled):
             done += 1
@@ -189,9 +190,10 @@ class _Build:
 
 
 def _make(
-    pyramid: Pyramid | None, task: MosaicTask, cancelled: AskCancelled
+    pyramid: Pyramid | None, epoch: str, task: MosaicTask, cancelled: AskCancelled
 ) -> tuple[TileReport, Sketches]:
     """Compute one shard and, where they are asked for, its overviews."""
+    shared_reader().follow(epoch)
     name, ledger = _name(place_of(task)), _ledger(task.store)
 
     def note(report: TileReport) -> None:

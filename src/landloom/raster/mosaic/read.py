@@ -8,6 +8,7 @@ dataset's own resolution.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -49,12 +50,29 @@ DEFAULT_CACHE_BYTES = 96 * 2**20
 """A warp of eight dates takes 3 % more time with it than with half as much again, 48 MB less."""
 MAX_HEADERS = 4096
 """Headers kept: some ten kilobytes each."""
+MAX_EPOCHS = 64
+"""Epochs remembered: as many workflows may run in a process at once without forgetting in turn."""
 
 WHOLE_BAND = -1
 """Stands for a block number in the cache's keys."""
 
 REMOTE_READERS = 32
 """Parts that are fetched at a time from remote stores, over all workers."""
+
+
+class _Very:
+    """A raster as it was opened then: its like under the same name may hold something else."""
+
+    __slots__ = ("raster",)
+
+    def __init__(self, raster: Raster) -> None:
+        self.raster = raster
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Very) and other.raster is self.raster
+
+    def __hash__(self) -> int:
+        return id(self.raster)
 
 
 class Coming:
@@ -87,8 +105,31 @@ class RasterReader:
         self._cache = BlockCache(cache_bytes)
         self._pool = ThreadPoolExecutor(REMOTE_READERS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
+        self._forgotten = 0
+        self._epochs: OrderedDict[str, None] = OrderedDict()
         self._scratch = Scratch()
         self._free: list[NDArray[np.uint8]] = []
+        self.renew()
+
+    @property
+    def epoch(self) -> str:
+        """Name what the reader knows: all of it was read since this name was given."""
+        with self._lock:
+            return next(reversed(self._epochs))
+
+    def renew(self) -> None:
+        """Forget what was read, which may have changed, and begin another epoch."""
+        self.follow(secrets.token_hex(8))
+
+    def follow(self, epoch: str) -> None:
+        """Begin the epoch that the reader of another process began, unless it has begun here."""
+        with self._lock:
+            if epoch in self._epochs:
+                return
+            self._epochs[epoch] = None
+            while len(self._epochs) > MAX_EPOCHS:
+                self._epochs.popitem(last=False)
+        self.forget()
 
     @contextmanager
     def buffers(self) -> Iterator[Callable[[int], NDArray[np.uint8]]]:
@@ -119,11 +160,12 @@ class RasterReader:
             RasterReadError: It cannot be read after all attempts.
         """
         with self._lock:
-            known = self._rasters.get(href)
+            known, forgotten = self._rasters.get(href), self._forgotten
         if known is None:
             known = _with_retries(lambda: _open(href))
             with self._lock:
-                self._rasters[href] = known
+                if self._forgotten == forgotten:  # else it may be older than what was forgotten
+                    self._rasters[href] = known
                 while len(self._rasters) > MAX_HEADERS:
                     self._rasters.popitem(last=False)
         return known
@@ -189,6 +231,7 @@ class RasterReader:
     def forget(self) -> None:
         """Free the memory of all headers and pixels; the reader goes on working."""
         with self._lock:
+            self._forgotten += 1
             self._rasters.clear()
             self._free.clear()
         self._cache.clear()
@@ -199,7 +242,7 @@ class RasterReader:
         self.forget()
 
     def _known(self, raster: Raster, piece: BlockPiece) -> bool:
-        return piece.shared and self._cache.holds((raster.href, piece.number))
+        return piece.shared and self._cache.holds((_Very(raster), piece.number))
 
     def _fetch_part(self, part: Part, layout: TiffLayout) -> Fetched:
         wanted = [piece for piece in pieces_of(layout, part) if not self._known(part.raster, piece)]
@@ -213,7 +256,8 @@ class RasterReader:
 
         layout = blocks.layout
         sample = 0 if layout.planar else part.band
-        keys = [(part.raster.href, piece.number) for piece in pieces]
+        raster = _Very(part.raster)
+        keys = [(raster, piece.number) for piece in pieces]
         shares = [piece.share for piece in pieces]
         for piece, block in zip(pieces, self._cache.get(keys, load, shares), strict=True):
             target = out[piece.target]
@@ -227,7 +271,7 @@ class RasterReader:
         # GDAL gets a remote file whole, so all of a band is decoded, once, and kept for a while.
         whole = Part(part.raster, part.raster.extent, part.band)
         (band,) = self._cache.get(
-            [(part.raster.href, WHOLE_BAND, part.band)], lambda _: [gdal.read_part(whole)]
+            [(_Very(part.raster), WHOLE_BAND, part.band)], lambda _: [gdal.read_part(whole)]
         )
         return band[part.window.slices()]
 

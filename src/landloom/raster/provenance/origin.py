@@ -15,6 +15,9 @@ from typing import Any, Literal, Self
 type What = Literal["mosaic", "prediction", "polygons", "geometries", "change", "multiscales"]
 """Kinds of outputs."""
 
+OWN_RASTERS = "own_rasters"
+"""Parameter of a mosaic: what the caller's own rasters hold, see `rasters.own_rasters`."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputStore:
@@ -63,6 +66,12 @@ class Origin:
             "scenes": self.scenes_sha256,
         }
         return digest_of(said)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the digest would change with any pixel of any input or raster of the caller's."""
+        rasters = self.parameters.get(OWN_RASTERS) or {}
+        return all(each.certain for each in self.inputs) and None not in rasters.values()
 
     def to_json(self) -> dict[str, Any]:
         """Return the origin as JSON values."""

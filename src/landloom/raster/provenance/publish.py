@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from landloom.raster.provenance.contents import listing_of
 from landloom.raster.provenance.item import stac_item
 from landloom.raster.provenance.record import (
     ITEM,
@@ -38,6 +41,7 @@ def publish(uri: str, provenance: Provenance) -> None:
     else:
         grid = CubeStore.open(uri)
         grid.finish({DIGEST: provenance.digest, ENGINE: origin.engine})
+    provenance = replace(provenance, listing=listing_of(uri))
     write_document(companion(uri, ITEM), stac_item(uri, provenance, grid, scenes))
     write_document(companion(uri, PROVENANCE), provenance.to_json())
 

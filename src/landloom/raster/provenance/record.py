@@ -51,12 +51,22 @@ class Provenance:
     skipped: tuple[str, ...] = ()
     """What was left out, by name as far as named."""
     skipped_rasters: int = 0
+    changed: tuple[str, ...] = ()
+    """Inputs that changed while they were read."""
+    listing: str | None = None
+    """What lies at the output, see `listing_of`; None in records of earlier versions."""
     versions: Mapping[str, str] = field(default_factory=versions)
     made_at: datetime = field(default_factory=_now)
 
     @property
     def digest(self) -> str:
-        """Return the identity of the output: its origin's, unless something was left out."""
+        """Return the identity of the output: its origin's, unless something was left out.
+
+        Where nobody knows what exactly was read, no other output has the same.
+        """
+        if self.changed or not self.origin.certain:
+            moment = self.made_at.isoformat()
+            return digest_of([self.origin.digest, list(self.changed), self.seed, moment])
         if not self.skipped_rasters:
             return self.origin.digest
         return digest_of([self.origin.digest, self.skipped_rasters, list(self.skipped)])
@@ -75,6 +85,8 @@ class Provenance:
             "inputs": list(self.inputs),
             "skipped": list(self.skipped),
             "skipped_rasters": self.skipped_rasters,
+            "changed": list(self.changed),
+            "listing": self.listing,
             "versions": dict(self.versions),
         }
 
@@ -90,6 +102,8 @@ class Provenance:
             inputs=tuple(document["inputs"]),
             skipped=tuple(document["skipped"]),
             skipped_rasters=int(document["skipped_rasters"]),
+            changed=tuple(document.get("changed", ())),
+            listing=document.get("listing"),
             versions=document["versions"],
             made_at=datetime.fromisoformat(document["made_at"]),
         )

@@ -48,12 +48,17 @@ class ForeignStore:
 
 
 @lru_cache(maxsize=8)
-def describe_foreign(uri: str) -> ForeignStore:
-    """Return the geometry of a store that Landloom did not write.
+def describe_foreign(uri: str, opening: str) -> ForeignStore:
+    """Return the geometry of a store that Landloom did not write, read once an opening.
+
+    Args:
+        uri: Of the store.
+        opening: Tells one opening from the next: the store may be another one by then.
 
     Raises:
         StoreProblem: It has no georeferenced variable on a regular grid.
     """
+    del opening  # part of the key
     dataset = _open(uri)
     variables, axes = _variables(uri, dataset)
     first = variables[0]
@@ -80,14 +85,14 @@ def describe_foreign(uri: str) -> ForeignStore:
 
 
 def read_foreign(
-    uri: str, time_index: int, bands: Sequence[int], window: Window
+    uri: str, opening: str, time_index: int, bands: Sequence[int], window: Window
 ) -> NDArray[np.float32]:
-    """Return float32 (band, y, x) of a window inside the array.
+    """Return float32 (band, y, x) of a window inside the array; see `describe_foreign`.
 
     Raises:
         StoreProblem: It cannot be read.
     """
-    store = describe_foreign(uri)
+    store = describe_foreign(uri, opening)
     axes = store.axes
     height, width = (int(side) for side in store.geobox.shape)
     rows = _turned(window.y0, window.y1, height, flipped=store.flipped[0])

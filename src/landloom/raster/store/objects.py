@@ -62,7 +62,7 @@ class ObjectEntry:
     size: int
     """Bytes."""
     etag: str
-    """Changes with the object's content; empty where the store has none."""
+    """Changes with the object's content; where the store has none, the time of its last change."""
 
 
 def resolve(uri: str) -> ObjectLocation:
@@ -161,6 +161,19 @@ def exists(uri: str) -> bool:
     return True
 
 
+def describe_object(uri: str) -> ObjectEntry:
+    """Return what the store says of one object; its path is empty.
+
+    Raises:
+        StoreProblem: It is not there, or the store does not answer, or refuses.
+    """
+    location = resolve(uri)
+    try:
+        return _entry("", obstore.head(location.store, location.path))
+    except (BaseError, OSError) as error:
+        raise _problem("look for", uri, error) from error
+
+
 def list_objects(uri: str) -> Iterator[str]:
     """Yield the URI of every object below `uri`, at any depth, in no order.
 
@@ -189,7 +202,7 @@ def describe_objects(uri: str) -> Iterator[ObjectEntry]:
         for page in obstore.list(location.store, prefix):
             for entry in page:
                 below = entry["path"].removeprefix(prefix).lstrip("/")
-                yield ObjectEntry(below, int(entry["size"]), str(entry["e_tag"] or ""))
+                yield _entry(below, entry)
     except (BaseError, OSError) as error:
         raise _problem("list", uri, error) from error
 
@@ -225,6 +238,10 @@ def remove_objects(uri: str) -> None:
     if folder is not None:
         # Only a disk has folders that are left when their files are gone.
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _entry(path: str, said: Any) -> ObjectEntry:
+    return ObjectEntry(path, int(said["size"]), str(said["e_tag"] or said["last_modified"]))
 
 
 class _Broken(Exception):

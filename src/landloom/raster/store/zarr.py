@@ -9,8 +9,9 @@ workflow be killed and go on.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +57,8 @@ class CubeStore:
     """How pixels are stored: float32 or uint8."""
     time_deltas: tuple[np.timedelta64, ...] | None = None
     """Length of each time step, in change products."""
+    opening: str = field(default="", compare=False)
+    """Of a store of others: tells this opening from the next, see `describe_foreign`."""
 
     @classmethod
     def create(  # noqa: PLR0913 - what a store is
@@ -126,7 +129,8 @@ class CubeStore:
         if sizes is None or "spatial:transform" not in attributes:
             from landloom.raster.store.foreign import describe_foreign  # noqa: PLC0415 - xarray
 
-            found = describe_foreign(uri)
+            opening = secrets.token_hex(8)
+            found = describe_foreign(uri, opening)
             return cls(
                 uri,
                 found.geobox,
@@ -137,6 +141,7 @@ class CubeStore:
                 found.attributes,
                 native=False,
                 time_deltas=found.time_deltas,
+                opening=opening,
             )
         crs = attributes.get("proj:code") or attributes["proj:wkt2"]
         geobox = GeoBox(tuple(array["shape"][2:]), Affine(*attributes["spatial:transform"]), crs)
@@ -268,7 +273,8 @@ class CubeStore:
             from landloom.raster.store.foreign import read_foreign  # noqa: PLC0415 - xarray
 
             rows, columns = inside.shifted(-window.y0, -window.x0).slices()
-            out[:, rows, columns] = read_foreign(self.uri, time_index, wanted, inside)
+            pixels = read_foreign(self.uri, self.opening, time_index, wanted, inside)
+            out[:, rows, columns] = pixels
         return out
 
     def finish(self, attributes: Mapping[str, Any]) -> CubeStore:

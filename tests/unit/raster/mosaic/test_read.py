@@ -343,3 +343,36 @@ class TestBlockCache:
         with pytest.raises(OSError, match="no"):
             cache.get(["a"], broken)
         assert cache.get(["a"], lambda _: [np.ones(1)])[0][0] == 1
+
+
+class TestEpochs:
+    """What lies at a name may be another file by the next workflow."""
+
+    def test_a_header_and_its_pixels_are_read_anew_once_an_epoch(self, reader, tmp_path):
+        path = tmp_path / "a.tif"
+        for value, side in ((1, 100), (2, 150)):
+            write_tiff(path, np.full((side, side), value, np.uint16))
+            reader.follow(f"epoch {value}")
+            raster = reader.open(str(path))
+            assert (reader.read(raster, raster.extent) == value).all()
+            assert raster.shape_yx == (side, side)
+            assert reader.epoch == f"epoch {value}"
+        # Tasks of one and the other workflow take turns: none of them forgets for it.
+        reader.follow("epoch 1")
+        assert reader.open(str(path)) is raster
+
+    def test_a_header_that_was_being_read_as_all_was_forgotten_is_not_kept(
+        self, reader, tmp_path, monkeypatch
+    ):
+        path = str(write_tiff(tmp_path / "a.tif", np.ones((100, 100), np.uint16)))
+        opened = reading._open
+
+        def slow(href):
+            raster = opened(href)
+            reader.renew()
+            return raster
+
+        monkeypatch.setattr(reading, "_open", slow)
+        before = reader.open(path)
+        monkeypatch.setattr(reading, "_open", opened)
+        assert reader.open(path) is not before
