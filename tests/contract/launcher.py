@@ -210,7 +210,7 @@ class LauncherContract:
         assert await launcher.observe(work.directory) == before
 
     async def test_time_that_runs_out_ends_a_stubborn_tree(self, launcher, workload):
-        work = workload(STUBBORN, timeout_seconds=2)
+        work = workload(STUBBORN, timeout_seconds=10)
         await launcher.start(work)
         await self.printed(work, "started")
         tree = _tree(work.directory)

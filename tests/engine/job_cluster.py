@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,15 +16,13 @@ from ray._private import ray_constants, services
 from ray.cluster_utils import Cluster
 
 from tests.api.platform import eventually
-from tests.engine.clusters import OBJECT_BYTES, QUICK_TO_NOTICE
+from tests.engine.clusters import START_SECONDS, SYSTEM, free_port, node, persistently
 
 CORES = 16
 """That the cluster says it has: jobs of tests wait for one another no more than they must."""
 MEMORY_BYTES = 64 << 30
 PARTS = ("JobHead", "NodeHead", "StateHead")
 """Of the dashboard; a usual head has ten."""
-START_SECONDS = 240
-ATTEMPTS = 6
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def job_cluster() -> Iterator[JobCluster]:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", str(START_SECONDS))
     # Its twenty processes need more than a minute on a machine that is busy otherwise.
     ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = START_SECONDS
-    cluster, port = _started()
+    cluster, port = persistently(_started)
     try:
         yield JobCluster(cluster, f"http://127.0.0.1:{port}")
     finally:
@@ -73,61 +69,31 @@ def job_cluster() -> Iterator[JobCluster]:
 
 
 def _started() -> tuple[Cluster, int]:
-    """Start a head; again where it does not come up: a busy machine is too slow for Ray's limits.
-
-    Ray gives up on a raylet after 30 seconds, and may return before its job server answers, or when
-    that has died.
-    """
-    for attempt in range(ATTEMPTS):
-        before = {process.pid for process in psutil.Process().children()}
-        port = _free_port()
-        try:
-            with _at_ease():
-                cluster = Cluster(initialize_head=True, head_node_args=_head(port))
-            # A client each time would load authorities each time, and slow the head down.
-            with httpx.Client(timeout=30) as client:
-                eventually(functools.partial(_takes_jobs, client, port), bool, START_SECONDS)
-        except Exception:
-            for process in psutil.Process().children():
-                if process.pid not in before:
-                    process.kill()
-                    process.wait()
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            return cluster, port
-    raise AssertionError
+    """Start a head; Ray may return before its job server answers, or when that has died."""
+    port = free_port()
+    with _starting_little():
+        cluster = Cluster(initialize_head=True, head_node_args=_head(port))
+    # A client each time would load authorities each time, and slow the head down.
+    with httpx.Client(timeout=30) as client:
+        eventually(functools.partial(_takes_jobs, client, port), bool, START_SECONDS)
+    return cluster, port
 
 
 @contextmanager
-def _at_ease() -> Iterator[None]:
-    """Have heads start little, and let them take their time.
-
-    Each part of a dashboard is a process. A node waits for its agents, which are Python's, before
-    it tells of itself, and Ray gives it no more than 30 seconds for that.
-    """
-    start, look = services.start_ray_process, services.get_node
+def _starting_little() -> Iterator[None]:
+    """Have heads start few of the parts of a dashboard: each is a process."""
+    start = services.start_ray_process
 
     def start_little(command: list[str], kind: str, **options: Any) -> Any:
         if kind == ray_constants.PROCESS_TYPE_DASHBOARD:
             command = [*command, f"--modules-to-load={','.join(PARTS)}"]
         return start(command, kind, **options)
 
-    def look_again(*asked: Any) -> Any:
-        ends = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return look(*asked)
-            except RuntimeError:
-                if time.monotonic() > ends:
-                    raise
-            time.sleep(0.1)
-
-    services.start_ray_process, services.get_node = start_little, look_again
+    services.start_ray_process = start_little
     try:
         yield
     finally:
-        services.start_ray_process, services.get_node = start, look
+        services.start_ray_process = start
 
 
 def _takes_jobs(client: httpx.Client, port: int) -> bool:
@@ -141,22 +107,13 @@ def _takes_jobs(client: httpx.Client, port: int) -> bool:
 
 def _head(port: int) -> dict[str, object]:
     return {
-        "num_cpus": CORES,
+        # Jobs go through its agents, and their usual ports are taken where another cluster is.
+        **node(CORES),
         "memory": MEMORY_BYTES,
-        "object_store_memory": OBJECT_BYTES,
         "include_dashboard": True,
         "dashboard_host": "127.0.0.1",
         "dashboard_port": port,
-        # Jobs go through it, and the usual one is taken where another cluster runs here.
-        "dashboard_agent_listen_port": _free_port(),
         "include_log_monitor": False,
         "no_monitor": True,
-        "_system_config": QUICK_TO_NOTICE,
+        "_system_config": SYSTEM,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

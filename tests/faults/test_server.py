@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,10 @@ from tests.api.platform import eventually
 from tests.api.postgres import PostgresServer, postgres, postgres_binaries
 from tests.e2e.conftest import landloom, start_platform
 from tests.e2e.server_process import Server
-from tests.engine.job_cluster import START_SECONDS, JobCluster, job_cluster
+from tests.engine.clusters import START_SECONDS
+from tests.engine.job_cluster import JobCluster, job_cluster
 from tests.faults.conftest import ROUNDS
-from tests.faults.ordeal import LINES, Ordeal, last_event
+from tests.faults.ordeal import DEADLINE_SECONDS, LINES, Ordeal, last_event
 from tests.faults.platform_process import StoredServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(max(900, 300 * ROUNDS))]
@@ -178,7 +180,12 @@ def lose_the_head(ordeal: Ordeal, chance: random.Random, cluster: JobCluster) ->
     time.sleep(chance.uniform(0, 3))
     cluster.kill()
     for kind, written in (("ok", [str(n) for n in range(LINES)]), ("cancelled", ["up"])):
-        run = ordeal.finished(kind)
+        run = eventually(lambda kind=kind: settled(ordeal, kind), bool, DEADLINE_SECONDS)
+        if run["status"] == "PENDING":
+            ordeal.insist("POST", f"/runs/{ordeal.ids[kind]}/cancel")
+            assert ordeal.finished(kind)["status"] == "CANCELLED"
+            ended[kind] = "CANCELLED while it waited"
+            continue
         ended[kind] = run["status"]
         lines = ordeal.lines(kind)
         told = [line for line in lines if line.startswith("[landloom] ")]
@@ -195,6 +202,14 @@ def lose_the_head(ordeal: Ordeal, chance: random.Random, cluster: JobCluster) ->
             assert any("may be missing" in line for line in told), (run, lines)
     nobody_left(ordeal)
     return ended
+
+
+def settled(ordeal: Ordeal, kind: str) -> dict[str, Any] | None:
+    """Return a run that is over, or waits for the cluster; None while it is neither."""
+    run: dict[str, Any] = ordeal.insist("GET", f"/runs/{ordeal.ids[kind]}")
+    waits = run["kubeApp"]["message"] == "Waiting for the Ray cluster to answer."
+    is_over = run["status"] not in {"PENDING", "RUNNING"}
+    return run if is_over or (run["status"] == "PENDING" and waits) else None
 
 
 def nobody_left(ordeal: Ordeal) -> None:

@@ -59,8 +59,8 @@ class Observation:
     """What can be seen of a workload from outside."""
 
     state: Literal["absent", "waiting", "running", "exited", "lost"]
-    """`waiting`: it was taken, and begins where and when there is room for it; `lost`: it was
-    taken, it is gone, and it left no word of how it ended."""
+    """`waiting`: it is to be started, and begins where and when it can; `lost`: it was taken, it is
+    gone, and it left no word of how it ended."""
     started_at: datetime | None = None
     """When its process began; None where none did, or none has yet."""
     ended_at: datetime | None = None

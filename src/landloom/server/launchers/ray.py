@@ -9,44 +9,47 @@ server that comes back finds all it needs, and logs outlive the cluster.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import os
-import re
 import tempfile
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
-import requests
 import structlog
-from ray.job_submission import JobSubmissionClient
 
-from landloom.errors import InvalidInput, Unavailable
+from landloom.errors import LandloomError, Unavailable
 from landloom.runner import folder
+from landloom.runner.log import LogWriter
 from landloom.server.kit.patience import patiently
 from landloom.server.launchers.base import Observation, Workload
-from landloom.server.launchers.ray_follow import Follower, JobState
+from landloom.server.launchers.ray_follow import NOT_STARTABLE, Follower
+from landloom.server.launchers.ray_jobs import Away, RayJobs
 from landloom.server.launchers.ray_package import ARCHIVE, pack
 from landloom.server.launchers.ray_record import JobRecord, locked, observe, read_job, write_job
 
-_SUBMIT_SECONDS: Final = 90.0
-"""The longest that handing in may take; an archive of some hundred MB is uploaded in it."""
-_ASK_SECONDS: Final = 20.0
-"""The longest that Ray may take to answer anything else."""
-_CONNECT_SECONDS: Final = 5.0
-_THREADS: Final = 8
+_PATIENCE_SECONDS: Final = 30.0
+"""How long a cluster that answers may refuse a job; one that comes up does."""
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 4.0
 _STOP_MARGIN_SECONDS: Final = 20
 """Beyond the grace, before Ray kills what it was told to stop."""
 _STOP_LATER_SECONDS: Final = 3600.0
 """How long a cluster that does not answer is told to stop a job that nobody follows any more."""
-_MISSING: Final = re.compile(r"status code 404\b")
+_ANSWER: Final = "the Ray cluster to answer"
 _ENTRYPOINT: Final = "exec {python} -P -m landloom.runner.remote {archive} $PPID"
 """For a shell of Ray's supervisor of the job, in whose place the program comes."""
 
 _log = structlog.get_logger("landloom.ray")
+
+
+@dataclass(slots=True, eq=False)
+class _Submission:
+    """A workload that is being handed in."""
+
+    task: asyncio.Task[None]
+    waits: asyncio.Event
+    """Set once the cluster does not answer: it may take long now."""
 
 
 class RayLauncher:
@@ -78,27 +81,40 @@ class RayLauncher:
         self._job_python = job_python
         self._grace_seconds = grace_seconds
         self._away_seconds = away_seconds
+        self._submissions: dict[Path, _Submission] = {}
         self._followers: dict[Path, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def start(self, workload: Workload) -> None:
-        """Submit it unless that has been done; return once Ray has taken it.
+        """Submit it unless that has been done; return once Ray has taken it, or does not answer.
+
+        It is submitted whenever Ray answers again; until then it is seen waiting for that.
 
         Raises:
-            Unavailable: The cluster does not answer, or does not want it.
+            Unavailable: The cluster does not want it.
+            InvalidInput: What it brings along is too much.
         """
         directory = workload.directory
-        async with locked(directory):
-            if await asyncio.to_thread(_is_done_with, directory):
-                return
-            record = await asyncio.to_thread(_begin, directory, workload.id)
-            await patiently(partial(self._hand_in, workload, record))
-            await asyncio.to_thread(write_job, directory, record.as_submitted())
-        self._follow(directory)
+        submission = self._submissions.get(directory)
+        if submission is None:
+            waits = asyncio.Event()
+            task = asyncio.create_task(self._submit(workload, waits), name=f"submit {workload.id}")
+            submission = self._submissions[directory] = _Submission(task, waits)
+            task.add_done_callback(lambda _task: self._submissions.pop(directory, None))
+        waiting = asyncio.create_task(submission.waits.wait())
+        try:
+            await asyncio.wait({submission.task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if submission.task.done():
+            submission.task.result()
 
     async def observe(self, directory: Path) -> Observation:
         """Say how it stands, from its folder alone; see to it that somebody copies its files."""
+        is_handed_in = directory in self._submissions
         seen = await asyncio.to_thread(observe, directory)
+        if seen.state == "absent" and is_handed_in:
+            return Observation(state="waiting", waits_for=_ANSWER)
         if seen.state in {"waiting", "running"}:
             self._follow(directory)
         return seen
@@ -106,6 +122,9 @@ class RayLauncher:
     async def cancel(self, directory: Path) -> None:
         """Ask for its end. One that was never started ends as soon as it is."""
         await asyncio.to_thread(_note_cancel, directory)
+        if directory not in self._submissions:
+            # A server that was killed may have handed it in, and not have heard so.
+            await self.sweep(directory)
 
     async def sweep(self, directory: Path) -> None:
         """Stop a job that is lost or was never taken; one that runs is not touched."""
@@ -118,6 +137,51 @@ class RayLauncher:
             task = asyncio.create_task(self._stop_later(record.submission_id))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
+
+    async def _submit(self, workload: Workload, waits: asyncio.Event) -> None:
+        """Hand a workload in as soon as the cluster takes it, and follow it.
+
+        Raises:
+            Unavailable: The cluster answers, and does not want it.
+            InvalidInput: What it brings along is too much.
+        """
+        refused: float | None = None
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._submit_once(workload)
+            except Away:
+                refused = None
+                waits.set()
+            except LandloomError as problem:
+                refused = refused or time.monotonic()
+                is_over = time.monotonic() >= refused + _PATIENCE_SECONDS
+                if is_over or not isinstance(problem, Unavailable):
+                    if not waits.is_set():
+                        raise
+                    await asyncio.to_thread(_refuse, workload.directory, problem)
+                    return
+            except Exception:
+                if not waits.is_set():
+                    raise
+                _log.exception("a job cannot be handed in", job=workload.id)
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _submit_once(self, workload: Workload) -> None:
+        """Submit it unless that has been done, or is not to be any more."""
+        directory = workload.directory
+        async with locked(directory):
+            if await asyncio.to_thread(_is_done_with, directory):
+                # One that was cancelled may have been taken though its answer was lost.
+                await self.sweep(directory)
+                return
+            record = await asyncio.to_thread(_begin, directory, workload.id)
+            await self._hand_in(workload, record)
+            await asyncio.to_thread(write_job, directory, record.as_submitted())
+        self._follow(directory)
 
     async def _hand_in(self, workload: Workload, record: JobRecord) -> None:
         """Submit it unless Ray has it: the answer to an earlier try may have been lost."""
@@ -158,132 +222,6 @@ class RayLauncher:
         task.add_done_callback(lambda _task: self._followers.pop(directory, None))
 
 
-class RayJobs:
-    """The jobs of a cluster, by Ray's own client; its calls block, so they have own threads."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._client: _Client | None = None
-        self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "ray-jobs")
-
-    async def submit(
-        self,
-        submission_id: str,
-        entrypoint: str,
-        working_dir: str,
-        workload: Workload,
-        *,
-        stop_seconds: int,
-    ) -> None:
-        """Submit a job that asks for what the workload has.
-
-        Raises:
-            Unavailable: The cluster does not answer, or does not want it.
-            InvalidInput: What it brings along is too much.
-        """
-
-        def call(client: Any) -> None:
-            client.submit_job(
-                submission_id=submission_id,
-                entrypoint=entrypoint,
-                runtime_env={
-                    "working_dir": working_dir,
-                    # Neither secret nor of the job: read by who supervises it for Ray.
-                    "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(stop_seconds)},
-                },
-                metadata={"landloom_workload": workload.id},
-                entrypoint_num_cpus=workload.cpus,
-                entrypoint_num_gpus=workload.gpus,
-                entrypoint_memory=workload.memory_bytes,
-            )
-
-        await self._call(call, seconds=_SUBMIT_SECONDS)
-
-    async def stop(self, submission_id: str) -> None:
-        """Ask a job's process tree to end; nothing where there is no such job.
-
-        Raises:
-            Unavailable: The cluster does not answer.
-        """
-        await self._call(lambda client: client.stop_job(submission_id))
-
-    async def state(self, submission_id: str) -> JobState | None:
-        """Return how a job stands; None where there is no such job.
-
-        Raises:
-            Unavailable: The cluster does not answer.
-        """
-        info = await self._call(lambda client: client.get_job_info(submission_id))
-        if info is None:
-            return None
-        return JobState(
-            pending=info.status == "PENDING",
-            over=info.status.is_terminal(),
-            stopped=info.status == "STOPPED",
-            message=info.message or "",
-        )
-
-    async def tail(self, submission_id: str) -> AsyncGenerator[str]:
-        """Yield a job's output from its beginning, then as it comes, until the job is over.
-
-        Raises:
-            Unavailable: The cluster does not answer, or stopped answering.
-        """
-        client: Any = await self._call(lambda client: client)
-        try:
-            async with aclosing(client.tail_job_logs(submission_id)) as output:
-                async for text in output:
-                    yield text
-        except (aiohttp.ClientError, OSError, RuntimeError) as problem:
-            raise self._away(problem) from problem
-
-    async def _call[T](
-        self, step: Callable[[Any], T], *, seconds: float = _ASK_SECONDS
-    ) -> T | None:
-        """Do a step with the client in a thread; None where Ray knows nothing of the job."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(seconds):
-                return await loop.run_in_executor(self._threads, lambda: step(self._connected()))
-        except (requests.RequestException, OSError) as problem:
-            raise self._away(problem) from problem
-        except RuntimeError as problem:
-            if _MISSING.search(str(problem)):
-                return None
-            raise self._away(problem) from problem
-        except ValueError as problem:
-            raise InvalidInput(
-                f"What the workload brings along cannot travel to the Ray cluster: {problem}"
-            ) from problem
-
-    def _connected(self) -> _Client:
-        if self._client is None:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            self._client = _Client(self._address)
-        return self._client
-
-    def _away(self, problem: BaseException) -> Unavailable:
-        said = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        return Unavailable(
-            f"The Ray cluster at {self._address} did not take it: {said}",
-            suggestion="Check RAY_API_SERVER_ADDRESS or RAY_ADDRESS, and that the cluster runs with"
-            " ray[default].",
-        )
-
-
-class _Client(JobSubmissionClient):
-    """Ray's client, which by itself waits for ever where a head took a connection and then hangs.
-
-    Each thread that waits so is one less for all others.
-    """
-
-    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-        hands_in = method == "PUT" or endpoint.rstrip("/") == "/api/jobs"
-        silent = _SUBMIT_SECONDS if hands_in else _ASK_SECONDS
-        options.setdefault("timeout", (_CONNECT_SECONDS, silent))
-        return super()._do_request(method, endpoint, **options)
-
-
 def _is_done_with(directory: Path) -> bool:
     """Tell whether there is nothing left to start; end at once what was cancelled before."""
     if folder.read_exit(directory) is not None:
@@ -295,6 +233,14 @@ def _is_done_with(directory: Path) -> bool:
         folder.write_exit(directory, folder.ended_from_outside(folder.TERMINATED, "cancelled"))
         return True
     return False
+
+
+def _refuse(directory: Path, problem: LandloomError) -> None:
+    """End a workload that the cluster does not want; its log says why."""
+    log = LogWriter(directory)
+    log.note(f"[landloom] The job could not be started: {problem}")
+    log.close()
+    folder.write_exit(directory, folder.ended_from_outside(NOT_STARTABLE, "exited"))
 
 
 def _begin(directory: Path, workload_id: str) -> JobRecord:

@@ -31,7 +31,8 @@ _SILENT_SECONDS: Final = 10.0
 """After so long without output the cluster is asked whether it is still there."""
 _LAST_LOOKS: Final = 3
 """Times that a finished job's output is read in search of its end."""
-_NOT_STARTABLE: Final = 126
+NOT_STARTABLE: Final = 126
+"""Exit code of what Ray could not start."""
 
 _log = structlog.get_logger("landloom.ray")
 
@@ -177,7 +178,7 @@ class Follower:
             copy.note(f"Ray could not start the job: {_first_line(state.message)}")
             for line in copy.others:
                 copy.note(line)
-            copy.end(folder.ended_from_outside(_NOT_STARTABLE, "exited"))
+            copy.end(folder.ended_from_outside(NOT_STARTABLE, "exited"))
             return True
         return await self._lose(record, copy, "its runner is gone")
 

@@ -1,5 +1,5 @@
 import pytest
-from tests.engine.clusters import OBJECT_BYTES, two_nodes
+from tests.engine.clusters import add_node, two_nodes
 
 from landloom.raster.execute.ray import RayExecutor
 
@@ -20,7 +20,7 @@ def ray_executor(ray_cluster):
 @pytest.fixture
 def spare_node(ray_cluster):
     """A third node, to be killed."""
-    node = ray_cluster.add_node(num_cpus=1, object_store_memory=OBJECT_BYTES)
+    node = add_node(ray_cluster, 1)
     ray_cluster.wait_for_nodes()
     yield node.node_id
     ray_cluster.remove_node(node, allow_graceful=False)
