@@ -2,8 +2,9 @@
 
 Areas are taken in the cylindrical equal-area projection of the ellipsoid, by authalic latitude
 (Snyder, "Map Projections: A Working Manual", 1987, eq. 3-11, 3-12): exact for edges that are
-straight there. Against geodesic edges (`pyproj.Geod`) an edge of 1 km differs by some 10 square
-metres, so polygons of pixels agree to better than 1e-5.
+straight there. Near a pole, where those of pixels are not, they have further corners: see `poles`.
+Against geodesic edges (`pyproj.Geod`) an edge of 1 km differs by some 10 square metres, so polygons
+of pixels agree to better than 1e-5.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _ring_areas(starts: NDArray[np.int64], degrees: NDArray[np.float64]) -> NDAr
     for ring in range(starts.size - 1):
         begin, end = starts[ring], starts[ring + 1]
         reference = _authalic(degrees[begin, 1])  # sums of small numbers keep their digits
-        total = 0.0
+        total, turned = 0.0, 0.0
         before = _authalic(degrees[end - 1, 1]) - reference
         lon_before = degrees[end - 1, 0]
         for corner in range(begin, end):
@@ -92,7 +93,11 @@ def _ring_areas(starts: NDArray[np.int64], degrees: NDArray[np.float64]) -> NDAr
             elif step < -180:  # noqa: PLR2004
                 step += 360
             total += step * radians * (here + before)
+            turned += step
             before, lon_before = here, lon
+        if abs(turned) > 180:  # noqa: PLR2004 - once round the Earth: from the pole, not the parallel
+            pole = _authalic(math.copysign(90.0, degrees[begin, 1])) - reference
+            total -= 2 * turned * radians * pole
         out[ring] = abs(total) * 0.5 * scale
     return out
 

@@ -50,6 +50,12 @@ class VectorizeConfig:
     thresholds: tuple[tuple[str, float], ...]
     """Each feature with the least score that belongs to it."""
     stats: bool = False
+    """Whether rows carry `score_mean`, `score_min`, `score_max`, `score_std` and `score_count`.
+
+    They are those of the area's pixels. A centre line has those of the whole area that it runs
+    through, the same for all lines of it: they tell how sure a model is of a network, not of one
+    road in it.
+    """
     connectivity: int = 4
     min_area_m2: float = 0.0
     """Smaller areas are left out."""

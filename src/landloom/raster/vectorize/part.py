@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from landloom.errors import Cancelled
@@ -120,7 +119,7 @@ class PartWriter:
             **{name: pa.array(column) for name, column in rows.columns.items()},
         }
         if self.config.fiboa:
-            degrees: NDArray[np.float64] = self.degrees.coordinates(rows.shapes.vertices)
+            outlines, degrees = self.degrees.outlines(rows.shapes)
             first = rows.names() + self.projection.origin.astype(np.int64)
-            columns |= fiboa.columns(rows.shapes, first, degrees, feature, time)
+            columns |= fiboa.columns(outlines, first, degrees, feature, time)
         return columns

@@ -24,6 +24,7 @@ from landloom.errors import InvalidInput
 from landloom.raster.antimeridian import HALF_TURN, mended
 from landloom.raster.grid import lattice_origin, patch_origin
 from landloom.raster.kernel import kernel
+from landloom.raster.vectorize import poles
 from landloom.raster.vectorize.shapes import Shapes, bounds_of
 from landloom.raster.vectorize.wkb import LINESTRING, MULTIPOLYGON, POLYGON, encode
 
@@ -92,10 +93,32 @@ class Projection:
             InvalidInput: A vertex has no place in the CRS.
             StoreProblem: A geometry is too large for the format.
         """
-        xy = self.coordinates(shapes.vertices, 0.5 if lines else 1.0)
+        shapes, xy = self.outlines(shapes, lines=lines)
         kind = LINESTRING if lines else MULTIPOLYGON if self.multipart else POLYGON
         found = Geometries(encode(shapes, xy, kind), bounds_of(xy, shapes.vertex_starts()))
         return _cut(found, kind) if self.crs.is_geographic else found
+
+    def outlines(
+        self, shapes: Shapes, *, lines: bool = False
+    ) -> tuple[Shapes, NDArray[np.float64]]:
+        """Return shapes and (corners, 2) x, y of their corners.
+
+        In degrees and near a pole shapes have further corners; see `poles`.
+
+        Args:
+            shapes: As `geometries` takes them.
+            lines: As it does.
+
+        Raises:
+            InvalidInput: A vertex has no place in the CRS.
+        """
+        unit = 0.5 if lines else 1.0
+        xy = self.coordinates(shapes.vertices, unit)
+        if not self._reaches_pole or not len(xy):
+            return shapes, xy
+        plane = self._plane(shapes.vertices * unit + self.origin)
+        pixel = abs(self.geobox.affine.a)
+        return poles.with_bends(shapes, plane, xy, self._transformer, pixel, closed=not lines)
 
     def coordinates(self, lattice: NDArray[np.int32], unit: float = 1.0) -> NDArray[np.float64]:
         """Return (n, 2) x, y of points; they follow from the place in the lattice, not the AOI.
@@ -129,12 +152,28 @@ class Projection:
     @cached_property
     def crosses_antimeridian(self) -> bool:
         """Whether longitudes of the raster jump, so that some geometries are cut in two."""
+        return self._jumps(self._spread)
+
+    @cached_property
+    def _spread(self) -> NDArray[np.float64]:
+        """(ACROSS, ACROSS, 2) x, y of points all over the raster."""
         height, width = (int(side) for side in self.geobox.shape)
         rows, columns = np.meshgrid(
             np.linspace(0, height, ACROSS), np.linspace(0, width, ACROSS), indexing="ij"
         )
         places = np.stack([rows.ravel(), columns.ravel()], axis=1) + self.origin
-        return self._jumps(self._exact(places).reshape(ACROSS, ACROSS, 2))
+        return self._exact(places).reshape(ACROSS, ACROSS, 2)
+
+    @cached_property
+    def _reaches_pole(self) -> bool:
+        """Whether edges of the raster's pixels may bend in degrees so that it matters."""
+        if not self.crs.is_geographic or self._source.is_geographic:
+            return False
+        return bool(np.abs(self._spread[..., 1]).max() > poles.NEAR)
+
+    @property
+    def _transformer(self) -> Transformer:
+        return Transformer.from_crs(self._source, self.crs, always_xy=True)
 
     @cached_property
     def _on_lattice(self) -> bool:
@@ -150,6 +189,11 @@ class Projection:
 
     def _exact(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n, 2) x, y of (n, 2) y, x counted from the lattice's origin."""
+        xy = self._plane(points)
+        return xy if self._source == self.crs else np.stack(self._transformer.transform(*xy.T), 1)
+
+    def _plane(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, 2) x, y in the raster's CRS of (n, 2) y, x from the lattice's origin."""
         transform = self.geobox.affine
         rows, columns = points.T
         if self._on_lattice:
@@ -157,8 +201,6 @@ class Projection:
         else:  # its own transform is all there is
             x = transform.c + transform.a * columns + transform.b * rows
             y = transform.f + transform.d * columns + transform.e * rows
-        if self._source != self.crs:
-            x, y = Transformer.from_crs(self._source, self.crs, always_xy=True).transform(x, y)
         return np.stack([x, y], axis=1)
 
     @cached_property

@@ -25,7 +25,8 @@ def refined(batch: Batch, config: VectorizeConfig, degrees: Projection) -> Batch
     if not len(batch) or not (limited or config.close_holes_m2 > 0):
         return batch
     shapes = batch.shapes
-    areas = ring_areas(shapes.ring_starts, degrees.coordinates(shapes.vertices))
+    outlines, corners = degrees.outlines(shapes)
+    areas = ring_areas(outlines.ring_starts, corners)
     is_hole = np.ones(len(areas), bool)
     is_hole[shapes.part_starts[:-1]] = False
     stays = ~is_hole | (areas > config.close_holes_m2)
