@@ -103,6 +103,16 @@ def change_mosaics(
     return mosaic_row(output.finish({VALID_FRACTION: fraction}), fraction)
 
 
+def check_change(sources: Sequence[CubeStore], features: Sequence[str] | None) -> None:
+    """Hold stores against what is to be compared; no pixel is read.
+
+    Raises:
+        InvalidInput: Grids differ, a store lacks a band, or there are no two time steps to compare.
+    """
+    _bands(sources, features)
+    _moments(sources)
+
+
 def _subtract(output: CubeStore, task: _Task, cancelled: AskCancelled) -> int:
     """Write one shard unless it is there; return how many pixels have a value in every band."""
     place = task.slot, task.tile.iy, task.tile.ix

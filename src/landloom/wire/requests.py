@@ -39,6 +39,9 @@ Labels = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
 Device = Annotated[str, AfterValidator(device_name)]
 """Where a model runs: `cpu`, `cuda`, or one CUDA device of several, such as `cuda:1`."""
 
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+"""Bounds of a window's start and end."""
+
 
 class _Request(WireModel):
     """What every workflow request may say."""
@@ -73,6 +76,11 @@ class _Window(_Mosaics):
     @field_validator("start", "end")
     @classmethod
     def _in_utc(cls, value: datetime) -> datetime:
+        if not FIRST_YEAR <= value.year <= LAST_YEAR:
+            raise ValueError(
+                f"the year {value.year} is none of imagery: give one from {FIRST_YEAR} to"
+                f" {LAST_YEAR}; each year of the window is searched and becomes a time step"
+            )
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from shapely.geometry import box, mapping
 from tests.engine.imagery import dataset, item, write_items, write_tiff
 from tests.engine.workflows import PLACE, do, engine, fields, mosaic, pixels, polygons
 
+from landloom.errors import LandloomError
 from landloom.raster.aoi import AoiRow
 from landloom.raster.mosaic.plan import MosaicPlan, plan_mosaic
 from landloom.raster.mosaic.read import RasterReader
@@ -25,6 +26,7 @@ from landloom.wire.plan import Plan
 from landloom.wire.requests import (
     BuildZarrMultiscales,
     Inference,
+    PredictMosaic,
     RunMosaicsChange,
     WorkflowRequest,
 )
@@ -83,7 +85,8 @@ class TestDryRun:
 
     def test_derived_outputs_have_plans_too(self, tmp_path: Path) -> None:
         settings = engine(tmp_path)
-        store = do(mosaic(), settings, "made")[0].mosaics[0].location
+        two_years = mosaic(start="2020-01-01")
+        store = do(two_years, settings, "made")[0].mosaics[0].location
         band = "sample_planting:B04"
         for request in (
             polygons(store, features=[band], dry_run=True),
@@ -94,6 +97,23 @@ class TestDryRun:
             assert plan.bytes_to_read > 0
             assert plan.seconds
             assert plan.mosaics
+
+    def test_a_plan_of_what_cannot_be_is_refused(self, tmp_path: Path) -> None:
+        store = do(mosaic(), engine(tmp_path), "made")[0].mosaics[0].location
+        band = "sample_planting:B04"
+        inference = {"patch_size": 64, "clip_size": 8, "features": [band], "labels": ["a"]}
+        nowhere = Inference(model_path=f"{tmp_path}/nowhere.pt2", **inference)
+        other = nowhere.model_copy(update={"features": ["nope"]})
+        for request, words in (
+            (polygons(store, features=["nope"], dry_run=True), "no band 'nope'"),
+            (polygons(store, features=[band], target_crs=99999, dry_run=True), "EPSG:99999"),
+            (RunMosaicsChange(mosaics=[store], features=["nope"], dry_run=True), "'nope'"),
+            (RunMosaicsChange(mosaics=[store], features=[band], dry_run=True), "time step"),
+            (PredictMosaic(mosaics=[store], inference=other, dry_run=True), "'nope'"),
+            (PredictMosaic(mosaics=[store], inference=nowhere, dry_run=True), "nowhere.pt2"),
+        ):
+            with pytest.raises(LandloomError, match=words):
+                do(request, engine(tmp_path), "dry")
 
     def test_of_an_index_that_names_several_mosaics_one_is_taken_and_the_others_told(
         self, tmp_path: Path

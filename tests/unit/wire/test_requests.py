@@ -45,6 +45,8 @@ def test_naive_times_are_utc_and_offsets_are_converted():
     ("change", "word"),
     [
         ({"end": "2023-01-01"}, "must lie after"),
+        ({"end": "9999-12-31"}, "year 9999 is none of imagery"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "year 1 is none of imagery"),
         ({"kind": "dance"}, "kind"),
         ({"runtime": "huge"}, "runtime"),
         ({"aoi": 5}, "aoi"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shapely.geometry import box
 
+from landloom.raster.change import check_change
 from landloom.raster.made import Made
 from landloom.raster.methods.keeping import keep, keep_index, rows_of
 from landloom.raster.methods.making import (
@@ -32,7 +33,11 @@ def vectorize(work: Work, request: VectorizeMosaic) -> WorkflowResult:
     # A wrong word in the request is told before anything is opened.
     config = VectorizeConfig.parse(request.vectorize_config, request.features, request.threshold)
     source = CubeStore.open(one_store(work, request.mosaic))
+    source.require_bands(request.features, "features")
     if request.dry_run:
+        from landloom.raster.vectorize.project import output_crs  # noqa: PLC0415 - Arrow
+
+        output_crs(request.target_crs)
         bands = len(request.features)
         return WorkflowResult(plan=plan_over(work, [source], "polygons", bands=bands))
     said = request.model_dump(
@@ -68,6 +73,7 @@ def _tiles_of(work: Work, made: Made) -> str:
 def change(work: Work, request: RunMosaicsChange) -> WorkflowResult:
     """Subtract each time step from the next one."""
     sources = [CubeStore.open(uri) for uri in stores_of(request.mosaics)]
+    check_change(sources, request.features)
     if request.dry_run:
         bands = None if request.features is None else len(request.features)
         return WorkflowResult(plan=plan_over(work, sources, "change", bands=bands))

@@ -10,7 +10,7 @@ from landloom.raster.methods.keeping import catalogue_of, keep, remembered, rows
 from landloom.raster.methods.making import geometries_origin, make_geometries
 from landloom.raster.methods.mosaics import dry, make_wanted, searching, wanted_mosaics
 from landloom.raster.methods.plans import plan_over
-from landloom.raster.methods.predictions import used_model
+from landloom.raster.methods.predictions import check_inputs, used_model
 from landloom.raster.methods.work import Work, stores_of
 from landloom.raster.plan.effort import patches_of, prediction_effort
 from landloom.raster.plan.rates import Effort
@@ -30,7 +30,11 @@ def predict(work: Work, request: PredictGeometries) -> WorkflowResult:
     """Ask a model over existing mosaics."""
     stores = stores_of(request.mosaics)
     if request.dry_run:
+        from landloom.raster.vectorize.project import output_crs  # noqa: PLC0415 - Arrow
+
         opened = [CubeStore.open(uri) for uri in stores]
+        check_inputs(work, request.inference, opened)
+        output_crs(request.target_crs)
         bands = len(request.inference.features)
         plan = plan_over(work, opened, "geometries", bands=bands, inference=request.inference)
         return WorkflowResult(plan=plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shapely.geometry import box
@@ -29,7 +30,12 @@ from landloom.raster.plan.rates import Effort
 from landloom.raster.provenance import InputStore, UsedModel, identify
 from landloom.raster.store import objects
 from landloom.raster.store.zarr import CubeStore
-from landloom.wire.requests import BuildAndPredictRecipe, Inference, PredictMosaic
+from landloom.wire.requests import (
+    BuildAndPredictRecipe,
+    GeometryInference,
+    Inference,
+    PredictMosaic,
+)
 from landloom.wire.results import WorkflowResult
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ def predict(work: Work, request: PredictMosaic) -> WorkflowResult:
     sources = stores_of(request.mosaics)
     if request.dry_run:
         opened = [CubeStore.open(uri) for uri in sources]
+        check_inputs(work, request.inference, opened)
         bands = len(request.inference.features)
         plan = plan_over(work, opened, "predict", bands=bands, inference=request.inference)
         return WorkflowResult(plan=plan)
@@ -73,6 +80,21 @@ def predict_recipe(work: Work, request: BuildAndPredictRecipe) -> WorkflowResult
     names = [dataset.name for dataset in datasets]
     index = index_of(work, made, aoi, names, request.start, request.end)
     return result_of(made, index, inputs)
+
+
+def check_inputs(
+    work: Work, inference: Inference | GeometryInference, sources: Sequence[CubeStore]
+) -> None:
+    """Hold stores, and a model file that is here, against a request; nothing is fetched or loaded.
+
+    Raises:
+        InvalidInput: A store lacks a band.
+        ModelUnavailable: There is no such file here.
+    """
+    for source in sources:
+        source.require_bands(inference.features, "inference.features")
+    if objects.local_path(inference.model_path) is not None:
+        used_model(work, inference.model_path, None, None)
 
 
 class _ModelOnce:
