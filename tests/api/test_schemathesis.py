@@ -78,3 +78,21 @@ def test_every_answer_is_one_that_the_document_says(
     assert len(operations) > 35
     # What fits is answered, what does not is refused: it is not all one dull 404.
     assert seen >= ({200, 404} if mode is schemathesis.GenerationMode.POSITIVE else {404, 422})
+
+
+@pytest.mark.parametrize(
+    "instant", ["0001-01-01", "0001-01-02T00:00:00+14:00", "9999-12-31T23:59:59.999999Z"]
+)
+def test_the_ends_of_the_calendar_are_instants_like_others(api: Platform, instant: str) -> None:
+    paths = api.client.get("/openapi.json").json()["paths"]
+    asked = [
+        (path, {each["name"]: instant})
+        for path, item in paths.items()
+        for each in item.get("get", {}).get("parameters", [])
+        if "date-time" in f"{each['schema']}"
+    ]
+    assert {"/runs", "/usage/history"} <= {path for path, _ in asked}
+    for path, query in asked:
+        assert api.client.get(path, params=query).status_code in {200, 422}, (path, query)
+    body = {"name": "k", "expiresAt": instant}
+    assert api.client.post("/apikey", json=body).status_code in {200, 201, 422}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from landloom.server.accounts.rights import ADMIN
+from landloom.server.db.session import Database
+from landloom.server.kit.clock import now
+from landloom.server.kit.ids import new_id
+from landloom.server.runs.states import RunStatus
+from landloom.server.runs.tables import Run
+from landloom.server.usage import schemas
 from tests.api.platform import Platform, eventually, platform
+from tests.api.principals import Principal, add_principal
 
 PRICE = 2.5
 SLOW = "import time; time.sleep(1.3)"
@@ -34,6 +43,24 @@ def ended(priced: Platform) -> dict[str, Any]:
 def seconds(run: dict[str, Any]) -> float:
     began, end = (datetime.fromisoformat(run[name]) for name in ("startTime", "completeTime"))
     return (end - began).total_seconds()
+
+
+async def add_runs(
+    api: Platform, owner: Principal, times: Sequence[tuple[datetime, datetime | None]]
+) -> None:
+    """Store runs as if they had run between these instants, at one Spatial Unit an hour."""
+    database = Database(api.settings.database)
+    async with database.writing(owner.organization_id) as session:
+        for began, end in times:
+            run = Run(
+                id=new_id(), created_at=began, updated_at=end or began, name="of-the-past",
+                organization_id=owner.organization_id, user_id=owner.user_id, region="r",
+                runtime="micro", resolved_version="1", payload={}, app_id=new_id(),
+                status=RunStatus.COMPLETED, started_at=began, completed_at=end,
+                spatial_units_per_hour=1.0,
+            )  # fmt: skip
+            session.add(run)
+    await database.close()
 
 
 def metrics(api: Platform, run_id: str) -> dict[str, Any]:
@@ -138,6 +165,23 @@ class TestHistory:
         assert ended["id"] not in ids(workloadType="RASTERFLOW_RUN")
         backwards = {"startTime": "2030-01-01", "endTime": "2020-01-01"}
         assert priced.client.get("/usage/history", params=backwards).status_code == 422
+        assert ids(endTime="0001-01-01") == []
+
+    def test_every_item_is_what_the_document_says(
+        self, priced: Platform, ended: dict[str, Any]
+    ) -> None:
+        workflow = {
+            "kind": "predict_mosaic", "mosaics": ["s3://absent/m.zarr"],
+            "inference": {"model_path": "m.pt2", "patch_size": 64, "clip_size": 8,
+                          "features": ["a"], "labels": ["b"]},
+        }  # fmt: skip
+        assert priced.client.post("/rasterflow/runs", json=workflow).status_code == 201
+        items = priced.client.get("/usage/history").json()
+        assert {"RUN", "RASTERFLOW_RUN"} == {each["workloadType"] for each in items}
+        for each in items:
+            assert schemas.WorkloadHistoryItem.model_validate(each).wire() == each
+        assert ended["createTime"] in {each["createTime"] for each in items}
+        assert items == sorted(items, key=lambda each: each["createTime"], reverse=True)
 
 
 class TestChart:
@@ -152,6 +196,32 @@ class TestChart:
         assert {each["key"]["user"] for each in used} == {"admin@localhost"}
         assert sum(each["usage"] for each in used) >= 2 * seconds(ended)
         assert all(part["usage"] == {} for part in chart[:-2])
+
+    def test_a_run_counts_in_each_slice_for_the_time_it_ran_there(self, priced: Platform) -> None:
+        somebody = add_principal(priced, role=ADMIN, organization_id="")
+        at = now()
+
+        def ago(**time: float) -> datetime:
+            return at - timedelta(**time)
+
+        # Half an hour in the middle of slices, so that the moments until the answer do not matter.
+        times = [
+            # Within one slice of a day; two of them are one sum.
+            (ago(days=2, hours=6), ago(days=2, hours=4, minutes=30)),
+            (ago(days=2, hours=6), ago(days=2, hours=5)),
+            # Across an edge, from before the first one on, and not over yet.
+            (ago(days=5, hours=1, minutes=30), ago(days=4, hours=20, minutes=30)),
+            (ago(days=31), ago(days=27, hours=12, minutes=30)),
+            (ago(hours=3, minutes=30), None),
+            # Before them all.
+            (ago(days=40), ago(days=35)),
+        ]
+        asyncio.run(add_runs(priced, somebody, times))
+        with somebody.client(priced) as client:
+            chart = client.get("/usage/workloads/chart", params={"timerange": "30d"}).json()
+        used = [sum(each["usage"] for each in part["usage"].values()) for part in chart]
+        seen = {30 - number: units for number, units in enumerate(used) if units}
+        assert seen == {30: 24, 29: 24, 28: 12, 6: 2, 5: 4, 3: 3, 1: 4}
 
 
 def test_the_hints_say_what_is_on_offer(tmp_path: Path) -> None:

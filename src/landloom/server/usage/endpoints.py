@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from landloom.server.accounts.auth import having
 from landloom.server.accounts.keys import Caller
@@ -17,20 +17,26 @@ router = APIRouter(tags=["usage"])
 type _Reader = Annotated[Caller, having("usage:read")]
 
 
-@router.get("/usage/history", operation_id="getWorkloadHistory", summary="List workload history")
+@router.get(
+    "/usage/history",
+    operation_id="getWorkloadHistory",
+    summary="List workload history",
+    response_model=list[schemas.WorkloadHistoryItem],
+)
 async def read_history(
     request: Request,
     caller: _Reader,
     start_time: Annotated[WireInstant | None, Query(alias="startTime")] = None,
     end_time: Annotated[WireInstant | None, Query(alias="endTime")] = None,
     workload_type: Annotated[schemas.WorkloadType | None, Query(alias="workloadType")] = None,
-) -> list[schemas.WorkloadHistoryItem]:
+) -> Response:
     """Return the runs and workflows that were submitted within a time, newest first.
 
     Without `startTime` it is the 30 days before `endTime`, without that, now. At most the newest
     10,000 are returned: ask again with `endTime` the `createTime` of the last one.
     """
-    return await _usage(request).history(caller, start_time, end_time, workload_type)
+    found = await _usage(request).history(caller, start_time, end_time, workload_type)
+    return Response(found, media_type="application/json")
 
 
 @router.get(

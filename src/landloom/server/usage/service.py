@@ -12,11 +12,11 @@ from landloom.errors import InvalidInput
 from landloom.server.accounts.keys import Caller
 from landloom.server.db.session import Database
 from landloom.server.kit.clock import now
-from landloom.server.runs.states import RunStatus
 from landloom.server.usage import repository, schemas
-from landloom.server.usage.repository import PastRun, PastWorkflow, RunFacts
-from landloom.server.usage.schemas import TimerangeOption, WorkloadStatus, WorkloadType
+from landloom.server.usage.repository import PastRun, PastWorkflow, RunFacts, SliceUse
+from landloom.server.usage.schemas import TimerangeOption, WorkloadType
 from landloom.server.usage.units import decimal_text, spatial_units
+from landloom.server.usage.views import history_document
 
 HISTORY_DAYS: Final = 30
 """How far the history goes back where nobody says."""
@@ -31,16 +31,6 @@ _SLICES: Final[Mapping[TimerangeOption, tuple[timedelta, int]]] = {
 }
 """Length and number of a chart's slices."""
 
-_STATUSES: Final[Mapping[str, WorkloadStatus]] = {
-    "PENDING": "PENDING",
-    "RUNNING": "RUNNING",
-    "COMPLETED": "SUCCEEDED",
-    "SUCCEEDED": "SUCCEEDED",
-    "FAILED": "FAILED",
-    "CANCELLED": "FAILED",
-}
-_UNFINISHED: Final = {"PENDING", "RUNNING"}
-
 
 class Usage:
     """Shows what an organization used."""
@@ -54,27 +44,28 @@ class Usage:
         start: datetime | None,
         end: datetime | None,
         kind: WorkloadType | None,
-    ) -> list[schemas.WorkloadHistoryItem]:
-        """Return the workloads that were submitted within a time, newest first.
+    ) -> bytes:
+        """Return the workloads that were submitted within a time, newest first, as JSON.
 
         Raises:
             InvalidInput: The time ends before it begins.
         """
         end = end or now()
-        start = start or max(_EARLIEST, end - timedelta(days=HISTORY_DAYS))
-        if start > end:
+        if start is not None and start > end:
             raise InvalidInput("startTime lies behind endTime.", field="startTime")
-        items: list[schemas.WorkloadHistoryItem] = []
+        # The calendar may begin less than so many days before the end.
+        end = max(end, _EARLIEST)
+        start = start or max(_EARLIEST, end - timedelta(days=HISTORY_DAYS))
+        runs: Sequence[PastRun] = ()
+        workflows: Sequence[PastWorkflow] = ()
+        reasons: Mapping[str, str] = {}
         async with self._database.reading(caller.organization_id) as session:
             if kind in {None, WorkloadType.RUN}:
-                reasons = await repository.failures_between(session, start, end)
+                reasons = await repository.failures_between(session, start, end, MAX_ITEMS)
                 runs = await repository.runs_between(session, start, end, MAX_ITEMS)
-                items += [_run_item(run, reasons.get(run.id)) for run in runs]
             if kind in {None, WorkloadType.RASTERFLOW_RUN}:
                 workflows = await repository.workflows_between(session, start, end, MAX_ITEMS)
-                items += map(_workflow_item, workflows)
-        items.sort(key=lambda item: (item.create_time, item.id), reverse=True)
-        return items[:MAX_ITEMS]
+        return await asyncio.to_thread(history_document, runs, reasons, workflows, MAX_ITEMS)
 
     async def chart(self, caller: Caller, timerange: TimerangeOption) -> list[schemas.ChartSlice]:
         """Return the Spatial Units that runs used up, slice by slice up to now, oldest first."""
@@ -82,9 +73,10 @@ class Usage:
         end = now()
         edges = [end - length * number for number in range(count, -1, -1)]
         async with self._database.reading(caller.organization_id) as session:
-            runs = await repository.runs_alive_since(session, edges[0])
+            within = await repository.use_within(session, edges)
+            across = await repository.runs_across(session, edges)
             people = await repository.people(session)
-        return await asyncio.to_thread(_sliced, runs, edges, people)
+        return await asyncio.to_thread(_sliced, within, across, edges, people)
 
     async def costs(
         self, caller: Caller, request: schemas.GetKubeAppCostsInput
@@ -115,18 +107,37 @@ def _cost(app_id: str, run: RunFacts | None, at: datetime) -> schemas.WorkloadCo
 
 
 def _sliced(
-    runs: Sequence[RunFacts], edges: Sequence[datetime], people: Mapping[str, str]
+    within: Sequence[SliceUse],
+    across: Sequence[RunFacts],
+    edges: Sequence[datetime],
+    people: Mapping[str, str],
 ) -> list[schemas.ChartSlice]:
     used: list[dict[tuple[str, str, str], float]] = [{} for _ in edges[1:]]
-    for run in runs:
-        key = (people.get(run.user_id, run.user_id), run.region, run.runtime)
-        for start, end, slot in zip(edges, edges[1:], used, strict=False):
-            if units := spatial_units(run, start, end):
-                slot[key] = slot.get(key, 0.0) + units
+    for use in within:
+        # An instant that is rounded to a millisecond may lie behind the last edge.
+        _add(used[min(use.number, len(used) - 1)], use, people, use.units)
+    first, length = edges[0], edges[1] - edges[0]
+    for run in across:
+        begun = max(0, ((run.started_at or first) - first) // length)
+        ended = ((run.completed_at or edges[-1]) - first) // length
+        for number in range(begun, min(ended, len(used) - 1) + 1):
+            units = spatial_units(run, edges[number], edges[number + 1])
+            _add(used[number], run, people, units)
     return [
         schemas.ChartSlice(start=start, end=end, usage=_slices(slot))
         for start, end, slot in zip(edges, edges[1:], used, strict=False)
     ]
+
+
+def _add(
+    slot: dict[tuple[str, str, str], float],
+    of: SliceUse | RunFacts,
+    people: Mapping[str, str],
+    units: float | None,
+) -> None:
+    if units:
+        key = (people.get(of.user_id, of.user_id), of.region, of.runtime)
+        slot[key] = slot.get(key, 0.0) + units
 
 
 def _slices(used: Mapping[tuple[str, str, str], float]) -> dict[str, schemas.UsageSlice]:
@@ -137,59 +148,3 @@ def _slices(used: Mapping[tuple[str, str, str], float]) -> dict[str, schemas.Usa
         )
         for (user, region, runtime), units in sorted(used.items())
     }
-
-
-def _run_item(run: PastRun, reason: str | None) -> schemas.WorkloadHistoryItem:
-    return schemas.WorkloadHistoryItem(
-        id=run.app_id or run.id,
-        create_time=run.created_at,
-        update_time=run.updated_at,
-        workload_type=WorkloadType.RUN,
-        name=run.name,
-        status=_status(run),
-        created_by_id=run.user_id,
-        start_time=run.started_at,
-        end_time=run.completed_at,
-        message=reason,
-        source_client=_first_hop(run.source_client),
-        source_client_chain=run.source_client,
-        app_type="RUN",
-        runtime_id=run.runtime,
-        region_name=run.region,
-        run_id=run.id,
-        run_name=run.name,
-        run_status=RunStatus(run.status),
-    )
-
-
-def _workflow_item(row: PastWorkflow) -> schemas.WorkloadHistoryItem:
-    return schemas.WorkloadHistoryItem(
-        id=row.id,
-        create_time=row.created_at,
-        update_time=row.updated_at,
-        workload_type=WorkloadType.RASTERFLOW_RUN,
-        name=row.kind,
-        status=_status(row),
-        created_by_id=row.user_id,
-        start_time=row.started_at,
-        end_time=row.completed_at,
-        message=row.message or None,
-        run_id=row.run_id,
-        workflow_name=row.kind,
-        execution_id=row.id,
-    )
-
-
-def _status(row: PastRun | PastWorkflow) -> WorkloadStatus:
-    if row.cancel_requested_at is not None and row.status in _UNFINISHED:
-        return "CANCELLING"
-    return _STATUSES.get(row.status, "UNKNOWN")
-
-
-def _first_hop(chain: str | None) -> str | None:
-    """Return the name in `client=NAME;ver=...`, of the first of the hops that `, ` parts."""
-    for field in (chain or "").split(",")[0].split(";"):
-        name, _, value = field.partition("=")
-        if name.strip() == "client" and value.strip():
-            return value.strip()
-    return None
