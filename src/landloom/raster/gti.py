@@ -91,12 +91,8 @@ def _open(request: BuildGtiMosaics) -> _Index:
     """Return the index, after holding the request against its columns.
 
     Raises:
-        InvalidInput: A column is not there, or two bands have one label.
+        InvalidInput: A column is not there.
     """
-    if len(set(request.bands)) < len(request.bands):
-        raise InvalidInput(
-            f"Two of the bands {', '.join(request.bands)} have one label.", field="bands"
-        )
     query = None if request.query is None else Query.parse(request.query)
     known = column_names(request.gti)
     wanted: list[tuple[str, str | None]] = [

@@ -265,7 +265,6 @@ class TestErrors:
             ({"query": "open('x')"}, "may not use"),
             ({"query": "res > 'a'"}, "no order"),
             ({"query": "res > 9"}, "No row of the tile index"),
-            ({"bands": ["r", "r"]}, "one label"),
             ({"bands": ["r", "g"]}, r"1\.tif has 1 bands; 2 labels"),
             ({"target_crs": 99999}, "EPSG:99999"),
         ],
