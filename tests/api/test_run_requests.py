@@ -230,6 +230,9 @@ class TestRefused:
         assert fields == ["name", "timeoutSeconds"]
 
 
+RUN_FIELDS = {"name", "runtime", "timeoutSeconds", "version", "environment"}
+
+
 class TestIdempotency:
     def test_tries_with_one_key_make_one_run(self, api: Platform) -> None:
         body = {"name": "once-only", "runPython": {"uri": api.storage.user_path + "absent.py"}}
@@ -256,6 +259,56 @@ class TestIdempotency:
         made = {answer.json()["id"] for answer in answers if answer.status_code == 201}
         assert len(made) == 1
         assert api.client.get("/runs", params={"name": "at-one-time"}).json()["total"] == 1
+
+    def test_a_try_is_the_same_request_however_it_is_written(self, api: Platform) -> None:
+        uri = api.storage.user_path + "absent.py"
+        headers = {"Idempotency-Key": "written-anew"}
+        tries: list[dict[str, Any]] = [
+            {"runPython": {"uri": uri}, "timeoutSeconds": 10**9, "runtime": "XLARGE"},
+            {"timeoutSeconds": 10**9, "runPython": {"args": None, "uri": f" {uri}"}, "name": None},
+            {"runPython": {"uri": uri, "args": []}, "timeoutSeconds": 86400, "runtime": "x-large",
+             "version": "latest", "environment": {"dependencies": []}, "colour": "red"},
+        ]  # fmt: skip
+        answers = [api.client.post("/runs", json=each, headers=headers) for each in tries]
+        assert [answer.status_code for answer in answers] == [201] * 3
+        assert len({answer.json()["id"] for answer in answers}) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"name": "another-one"},
+            {"runtime": "small"},
+            {"timeoutSeconds": 5},
+            {"version": "preview"},
+            {"args": ["2025"]},
+            {"environment": {"sparkConfigs": {"spark.x": "1"}}},
+            {"environment": {"dependencies": [{"libraryName": "rich"}]}},
+            {"region": "aws-eu-west-1"},
+        ],
+    )
+    def test_another_request_with_a_key_is_refused(
+        self, api: Platform, change: dict[str, Any]
+    ) -> None:
+        key = f"mine-{change}"
+        source = {"uri": api.storage.user_path + "absent.py", "args": ["2024"]}
+        body = {"name": "first-one", "runPython": source, "runtime": "micro"}
+
+        def submit(body: dict[str, Any], region: str | None = None) -> httpx.Response:
+            query = {"region": region} if region else {}
+            headers = {"Idempotency-Key": key}
+            return api.client.post("/runs", json=body, params=query, headers=headers)
+
+        made = submit(body)
+        changed = body | {name: value for name, value in change.items() if name in RUN_FIELDS}
+        if "args" in change:
+            changed["runPython"] = source | change
+        answer = submit(changed, change.get("region"))
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert error["field"] == "Idempotency-Key"
+        assert key in error["message"]
+        assert made.json()["id"] in error["message"]
+        assert submit(body).json()["id"] == made.json()["id"]
 
     def test_without_a_key_each_post_is_a_run(self, api: Platform) -> None:
         body = {"name": "each-anew", "runPython": {"uri": api.storage.user_path + "absent.py"}}

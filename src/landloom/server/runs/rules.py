@@ -52,6 +52,30 @@ class Rules:
         self._offers.version(payload.version)
         return payload
 
+    def made(
+        self, payload: RunPayload, request: CreateRunPayload, *, region: str | None, run_id: str
+    ) -> bool:
+        """Say whether a run may be what this request made; what it left open may be anything.
+
+        Args:
+            payload: The run's own.
+            request: What is asked for now.
+            region: The one that is asked for now.
+            run_id: The run.
+        """
+        asked = request.timeout_seconds
+        return (
+            (request.run_python, request.run_jar) == (payload.run_python, payload.run_jar)
+            and request.environment == payload.environment
+            and payload.name == (request.name or f"run-{run_id}")
+            and payload.version == (request.version or "latest")
+            and payload.timeout_seconds
+            in {asked, min(asked, self._settings.max_alive_hours * 3600)}
+            and payload.region == (region or payload.region)
+            and payload.runtime
+            == self._settings.sizes.find(request.runtime or payload.runtime).name
+        )
+
     async def check_source(self, request: CreateRunPayload, caller: Caller) -> None:
         """Check that the script or JAR lies where the caller's organization keeps its files.
 

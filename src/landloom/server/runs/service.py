@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from landloom.errors import Conflict, NotFound, Unavailable
+from landloom.errors import Conflict, InvalidInput, NotFound, Unavailable
 from landloom.server.accounts import repository as accounts
 from landloom.server.accounts.keys import Caller
 from landloom.server.db.doubt import InDoubt, without_doubt
@@ -86,7 +86,7 @@ class Runs:
 
         Raises:
             InvalidInput: A region, runtime, version or place of the source that is not on offer, or
-                a request larger than any process takes.
+                a request larger than any process takes, or one with the key of another request.
             Forbidden: The operator has not enabled the runtime.
             Conflict: Another try with this key is being stored this very moment.
             Unavailable: The database went away before the run was stored.
@@ -99,7 +99,7 @@ class Runs:
         async def store(again: bool) -> bytes:  # noqa: FBT001 - as `without_doubt` calls it
             nonlocal written
             async with self._database.writing(caller.organization_id) as session:
-                earlier = await self._earlier(session, caller, idempotency_key)
+                earlier = await self._earlier(session, caller, idempotency_key, request, region)
                 if earlier is None and again and await repository.exists(session, run_id):
                     earlier = run_id
                 if earlier is not None:
@@ -220,11 +220,24 @@ class Runs:
                     waiting[place.id]["message"] = f"Waiting: position {place.position} in line."
 
     async def _earlier(
-        self, session: AsyncSession, caller: Caller, idempotency_key: str | None
+        self,
+        session: AsyncSession,
+        caller: Caller,
+        idempotency_key: str | None,
+        request: schemas.CreateRunPayload,
+        region: str | None,
     ) -> str | None:
+        """Return the run that an earlier try of this request made."""
         if not idempotency_key:
             return None
-        return await repository.find_by_idempotency_key(session, caller.user_id, idempotency_key)
+        run_id = await repository.find_by_idempotency_key(session, caller.user_id, idempotency_key)
+        row = await repository.find(session, run_id) if run_id is not None else None
+        if row is None:
+            return None
+        payload = schemas.RunPayload.model_validate_json(row.payload)
+        if not self._rules.made(payload, request, region=region, run_id=row.id):
+            raise _another_request(idempotency_key, row.id)
+        return row.id
 
     def _tell_dispatcher(self) -> None:
         """Wake the dispatcher, or let it find the run when it looks around, in some seconds."""
@@ -271,6 +284,15 @@ def _being_stored() -> Conflict:
     return Conflict(
         "Another try with this Idempotency-Key is being stored.",
         suggestion="Try again in a moment: it will answer with that run.",
+    )
+
+
+def _another_request(idempotency_key: str, run_id: str) -> InvalidInput:
+    return InvalidInput(
+        f"The Idempotency-Key {idempotency_key!r} was sent with another request before, which made"
+        f" the run {run_id}.",
+        suggestion="Choose a new key for each run, and send the same one for its tries alone.",
+        field="Idempotency-Key",
     )
 
 
