@@ -159,8 +159,11 @@ class _Build:
             self._count(result, total)
         if self.growing:
             self.growing.finish()
+        for sentence in sorted(total.skipped.values())[:MAX_WARNINGS]:
+            self.tell("mosaic", f"{LEFT_OUT}{sentence}")
         if total.skipped:
-            self.tell("mosaic", f"{len(total.skipped)} rasters could not be read and were left out")
+            count = len(total.skipped)
+            self.tell("mosaic", f"{count} rasters could not be read and were left out")
         return total
 
     def _resume(self, written: set[Place]) -> TileReport:
@@ -183,10 +186,12 @@ class _Build:
         return total
 
     def _count(self, result: TileReport, total: TileReport) -> None:
-        for sentence in result.skipped[: max(0, MAX_WARNINGS - len(total.skipped))]:
-            self.tell("mosaic", f"{LEFT_OUT}{sentence}")
+        for href, sentence in result.skipped.items():
+            if href not in total.skipped and len(total.skipped) < MAX_WARNINGS:
+                self.report("mosaic", f"{LEFT_OUT}{sentence}")
+            # Of what several tiles say of a raster one is kept, whichever was done first.
+            total.skipped[href] = min(sentence, total.skipped.get(href, sentence))
         total.valid_px += result.valid_px
-        total.skipped += result.skipped
 
 
 def _make(
@@ -208,7 +213,7 @@ def _make(
 def _finished(store: CubeStore, total: TileReport, lacking: list[str]) -> MosaicRow:
     """Mark a store complete, with what was left out; return its row."""
     valid_fraction = total.valid_px / (store.shape_yx[0] * store.shape_yx[1] * len(store.times))
-    skipped = sorted(lacking + total.skipped)  # whichever tile was done first
+    skipped = sorted([*lacking, *total.skipped.values()])
     found = {
         VALID_FRACTION: valid_fraction,
         SKIPPED: len(skipped),

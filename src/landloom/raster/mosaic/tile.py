@@ -82,8 +82,8 @@ class TileReport:
 
     scenes: int = 0
     """Scenes with at least one pixel that stayed."""
-    skipped: list[str] = field(default_factory=list)
-    """A sentence for each raster that was left out."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """A sentence for each raster that was left out, whole or in part, by its URL."""
     valid_px: int = 0
     """Pixels with a value in every band."""
 
@@ -276,7 +276,7 @@ class _Shard:
                     suggestion="Check the file, take the scene out of its catalogue, or run again"
                     " if the store was down; finished tiles are kept.",
                 ) from error
-            self._report.skipped.append(sentence)
+            self._report.skipped.setdefault(asset.href, sentence)
 
         return failed
 
