@@ -292,11 +292,17 @@ def _metres_per_unit(crs: str) -> float:
 
 def _crs(crs: str) -> CRS:
     try:
-        return CRS.from_user_input(crs)
+        known = CRS.from_user_input(crs)
     except Exception as error:
         raise InvalidInput(
             f"There is no CRS {crs}.", suggestion="Pass an EPSG code as target_crs."
         ) from error
+    if not (known.is_projected or known.is_geographic):
+        raise InvalidInput(
+            f"{crs} ({known.name}) is no CRS for a grid: it is a {known.type_name}.",
+            suggestion="Pass the EPSG code of a projected or geographic CRS as target_crs.",
+        )
+    return known
 
 
 def _projected_bounds(geometry: BaseGeometry, crs: str) -> tuple[float, float, float, float]:

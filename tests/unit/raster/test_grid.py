@@ -84,6 +84,11 @@ class TestGeoboxFor:
         with pytest.raises(InvalidInput, match="EPSG:99999"):
             geobox_for(HASKELL, 99999, 10)
 
+    @pytest.mark.parametrize(("epsg", "what"), [(4978, "Geocentric"), (5773, "Vertical")])
+    def test_a_crs_without_a_plane_is_refused(self, epsg, what):
+        with pytest.raises(InvalidInput, match=f"EPSG:{epsg} .*is no CRS for a grid.*{what}"):
+            snapped_geobox(shapely.box(10, 47, 11, 48), f"EPSG:{epsg}", 10.0)
+
     def test_a_place_the_crs_cannot_show_is_refused(self):
         with pytest.raises(InvalidInput, match="no place in EPSG:3857"):
             geobox_for(shapely.box(0, 80, 10, 90), 3857, 10)
