@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from landloom.server.accounts.rights import ADMIN
 from tests.api.platform import Platform
 from tests.api.principals import add_principal
+
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -153,8 +156,32 @@ class TestRefused:
         self, api: Platform, body: dict[str, Any], args: Any
     ) -> None:
         body["runPython"]["args"] = args
-        answer = api.client.post("/runs", content=__import__("json").dumps(body))
+        answer = api.client.post("/runs", content=json.dumps(body), headers=JSON)
         assert answer.status_code == 422, answer.text
+
+    @pytest.mark.parametrize(
+        "configs",
+        [
+            {"a": "\ud800"},
+            {"\ud800": "b"},
+            {"a\0": "b"},
+            {"a": "b\0"},
+            {"a": "two\nlines"},
+            {"a": "back\\slash"},
+            {"": "nameless"},
+            {" ": "nameless"},
+            {"two words": "b"},
+            {"a=b": "c"},
+        ],
+    )
+    def test_settings_of_spark_that_no_file_can_say(
+        self, api: Platform, body: dict[str, Any], configs: dict[str, str]
+    ) -> None:
+        body["environment"] = {"sparkConfigs": configs}
+        answer = api.client.post("/runs", content=json.dumps(body), headers=JSON)
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert "environment.sparkConfigs" in json.dumps(error)
 
     @pytest.mark.parametrize(
         "dependency",

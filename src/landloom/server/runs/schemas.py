@@ -21,6 +21,7 @@ from landloom.server.kit.camel import CamelAnswer, CamelModel
 from landloom.server.kit.clock import WireTime
 from landloom.server.kit.text import PlainText, plain
 from landloom.server.runs.requirements import check_name, check_version
+from landloom.server.runs.spark import check_setting
 from landloom.server.runs.states import AppStatus, RunStatus
 
 _NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-\.]+$"
@@ -39,6 +40,15 @@ def _source_uri(text: str) -> str:
 def _or_default(default: Any) -> BeforeValidator:
     """Let null mean the default."""
     return BeforeValidator(lambda given: default if given is None else given)
+
+
+def _settings(configs: dict[str, str]) -> dict[str, str]:
+    for name, value in configs.items():
+        try:
+            check_setting(plain(name), plain(value))
+        except ValueError as problem:
+            raise ValueError(f"{name[:_MOST_QUOTED]!a}: {problem}") from None
+    return configs
 
 
 type Arguments = Annotated[list[PlainText], _or_default([])]
@@ -111,7 +121,7 @@ class RunEnvironment(CamelModel):
 
     spark_driver_disk_gb: Annotated[int | None, Field(alias="sparkDriverDiskGB")] = None
     spark_executor_disk_gb: Annotated[int | None, Field(alias="sparkExecutorDiskGB")] = None
-    spark_configs: Annotated[dict[str, str], _or_default({})] = {}
+    spark_configs: Annotated[dict[str, str], AfterValidator(_settings), _or_default({})] = {}
     dependencies: Annotated[list[Dependency], _or_default([])] = []
 
 

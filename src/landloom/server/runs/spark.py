@@ -23,6 +23,20 @@ _PROVIDERS: Final = {
 """Classes of hadoop-aws 3.4, by what there is to sign with."""
 
 
+def check_setting(name: str, value: str) -> None:
+    """Do nothing if a line of spark-defaults.conf can say this.
+
+    Raises:
+        ValueError: It would break the file, or be read back as something else.
+    """
+    if not name.strip() or set(name) & set(" \t=:#"):
+        raise ValueError(
+            "a setting's name has one character at least, and no space, '=', ':' or '#'"
+        )
+    if set(name + value) & set("\r\n\\"):
+        raise ValueError("a setting has no line end and no backslash")
+
+
 def spark_environment(
     folder: Path,
     *,
@@ -57,16 +71,13 @@ def spark_environment(
         )
     values |= configs
     for name, value in values.items():
-        if (
-            not name.strip()
-            or any(character in name + value for character in "\r\n\\")
-            or (set(name) & set(" \t=:#"))
-        ):
+        try:
+            check_setting(name, value)
+        except ValueError as problem:
             raise InvalidInput(
-                f"The Spark setting {name!r} cannot be written to spark-defaults.conf.",
-                suggestion="Leave out backslashes and line ends.",
+                f"The Spark setting {name!r} cannot be written to spark-defaults.conf: {problem}.",
                 field="environment.sparkConfigs",
-            )
+            ) from None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"{name} {value}\n" for name, value in values.items()]
     defaults = folder / "spark-defaults.conf"
