@@ -13,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import URL, make_url, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import Unavailable
 from landloom.server.db.away import is_away
 from landloom.server.db.session import Database
 from landloom.server.dispatch import Dispatcher
 from landloom.server.runs.reconciler import RunQueue
+from landloom.server.runs.service import Runs
 from landloom.server.runs.tables import Run
 from tests.api.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.api.platform import Platform, eventually, make_settings, platform
@@ -44,6 +46,25 @@ def test_a_dispatcher_that_is_not_woken(api: Platform, monkeypatch: pytest.Monke
         patched.setattr(Dispatcher, "wake", fail)
         answer = submit(api, "not-woken")
     assert_stored_once(api, "not-woken", answer)
+
+
+def test_a_run_is_on_the_disk_when_its_client_hears_of_it(
+    api: Platform, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database != "sqlite":
+        pytest.skip("PostgreSQL waits for the disk with each commit")
+    levels = []
+
+    shown = Runs._shown
+
+    async def note(runs: Runs, session: AsyncSession, run_id: str) -> Any:
+        levels.append((await session.execute(text("PRAGMA synchronous"))).scalar_one())
+        return await shown(runs, session, run_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runs, "_shown", note)
+        assert submit(api, "on-the-disk").status_code == 201
+    assert levels == [2]
 
 
 def test_a_run_that_cannot_be_rendered_is_not_stored(

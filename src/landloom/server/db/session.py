@@ -31,6 +31,9 @@ _BUSY_MILLISECONDS: Final = 20_000
 _ANSWER_SECONDS: Final = 5.0
 _MIGRATIONS: Final = "landloom.server.db:migrations"
 _WRITES: Final = "landloom_writes"
+_DURABLE: Final = "landloom_durable"
+_SYNCHRONOUS: Final = {False: "PRAGMA synchronous=NORMAL", True: "PRAGMA synchronous=FULL"}
+"""Of SQLite, by whether a commit is to be durable, which costs it a write to the disk."""
 _ORGANIZATION: Final = "organization_id"
 
 
@@ -55,8 +58,12 @@ class Database:
         self._one_writer = asyncio.Lock() if is_sqlite else None
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
         self._glance = async_sessionmaker(self._direct, expire_on_commit=False)
-        self._write = async_sessionmaker(
-            self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False
+        self._write, self._write_durably = (
+            async_sessionmaker(
+                self._engine.execution_options(**{_WRITES: True, _DURABLE: durable}),
+                expire_on_commit=False,
+            )
+            for durable in (False, True)
         )
         self.answer_seconds = None if is_sqlite else _ANSWER_SECONDS
         """Within that a transaction that a client waits for is done; None is as long as it takes.
@@ -86,15 +93,20 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def writing(self, organization_id: str | None) -> AsyncIterator[AsyncSession]:
+    async def writing(
+        self, organization_id: str | None, *, durable: bool = False
+    ) -> AsyncIterator[AsyncSession]:
         """Open a session that commits at the end, or rolls all back on an error.
 
-        It changes nothing of other organizations; None is as for `reading`.
+        It changes nothing of other organizations; None is as for `reading`. What is `durable` is
+        on the disk when it is committed, and all that was committed before; SQLite otherwise
+        leaves that to the system, and a power cut may take the last moments back.
         """
+        write = self._write_durably if durable else self._write
         with _told_as_away():
             async with (
                 self._one_writer or nullcontext(),
-                self._write(info={_ORGANIZATION: organization_id}) as session,
+                write(info={_ORGANIZATION: organization_id}) as session,
             ):
                 try:
                     async with session.begin():
@@ -174,7 +186,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(_SYNCHRONOUS[False])
     cursor.execute("PRAGMA foreign_keys=ON")
     # As everywhere else.
     cursor.execute("PRAGMA case_sensitive_like=ON")
@@ -190,5 +202,9 @@ def _keep_from_writing(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A reader that turns into a writer is refused at once when another wrote meanwhile, whatever
     # the busy timeout is; so whoever means to write takes the lock first.
-    writes = connection.get_execution_options().get(_WRITES)
+    options = connection.get_execution_options()
+    writes, durable = options.get(_WRITES), options.get(_DURABLE, False)
+    if writes and connection.info.get(_DURABLE, False) != durable:
+        connection.exec_driver_sql(_SYNCHRONOUS[durable])
+        connection.info[_DURABLE] = durable
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

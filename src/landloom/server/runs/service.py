@@ -98,7 +98,7 @@ class Runs:
 
         async def store(again: bool) -> bytes:  # noqa: FBT001 - as `without_doubt` calls it
             nonlocal written
-            async with self._database.writing(caller.organization_id) as session:
+            async with self._database.writing(caller.organization_id, durable=True) as session:
                 earlier = await self._earlier(session, caller, idempotency_key, request, region)
                 if earlier is None and again and await repository.exists(session, run_id):
                     earlier = run_id

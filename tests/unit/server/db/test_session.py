@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 from tests.unit.server.db.rows import add_organization, make_run
@@ -85,6 +85,17 @@ class TestWriting:
             pass
         async with database.reading(None) as session:
             assert (await session.scalars(select(func.count()).select_from(User))).one() == 0
+
+    async def test_only_what_must_outlive_a_power_cut_waits_for_the_disk(
+        self, database: Database
+    ) -> None:
+        async def level(*, durable: bool) -> int:
+            async with database.writing(None, durable=durable) as session:
+                return int((await session.execute(text("PRAGMA synchronous"))).scalar_one())
+
+        normal, full = 1, 2
+        found = [await level(durable=each) for each in (False, True, True, False)]
+        assert found == [normal, full, full, normal]
 
     def test_the_folder_is_for_its_owner_only(self, tmp_path: Path) -> None:
         Database(f"sqlite+aiosqlite:///{tmp_path}/new/x.sqlite")
