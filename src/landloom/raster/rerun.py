@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from landloom.errors import StoreProblem
@@ -91,7 +92,7 @@ def rerun(
         journal.warn("search", f"Made by other versions: {difference}")
     if record.skipped_rasters:
         journal.warn("search", f"{record.skipped_rasters} rasters were left out then")
-    with closing(executor_of(settings)) as executor:
+    with closing(executor_of(settings, partial(journal.report, "predict"))) as executor:
         work = Work(settings, record.seed, journal, cancelled, executor, request)
         return _remake(work, record, read_scenes(uri), target)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from landloom.errors import Cancelled
 from landloom.raster.execute.local import LocalExecutor
@@ -58,10 +59,15 @@ def run(
     shared_reader().renew()
     if request.bucket:
         settings = settings.writing_to(_below(request.bucket, seed))
+    journal = Journal(show)
     # A plan runs nothing, so it needs no cluster.
-    chosen = LocalExecutor(settings.workers) if request.dry_run else executor_of(settings)
+    chosen = (
+        LocalExecutor(settings.workers)
+        if request.dry_run
+        else executor_of(settings, partial(journal.report, "predict"))
+    )
     with closing(chosen) as executor:
-        work = Work(settings, seed, Journal(show), cancelled, executor, request)
+        work = Work(settings, seed, journal, cancelled, executor, request)
         if cancelled():
             raise Cancelled("The workflow was cancelled before it began.")
         result = _do(work, request)

@@ -158,8 +158,18 @@ def _futures(tickets: list[Ticket]) -> list[Future[Any]]:
     return [ticket for ticket in tickets if isinstance(ticket, Future)]
 
 
+_granted: list[int] = []
+"""Cores that this process was given of the machine's; empty where it may use all it sees."""
+
+
+def keep_to_cores(count: int) -> None:
+    """Have `available_cores` tell no more than `count` from now on: others use the rest."""
+    _granted[:] = [count]
+
+
 def available_cores() -> int:
     """Return how many cores this process may use: its affinity, not the machine's size."""
+    seen = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        seen = len(os.sched_getaffinity(0))
+    return min([seen, *_granted])

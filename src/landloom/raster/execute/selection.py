@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from landloom.errors import SetupProblem
 from landloom.raster.execute.base import Executor
 from landloom.raster.execute.local import LocalExecutor
 from landloom.raster.settings import EngineSettings
 
 
-def executor_of(settings: EngineSettings) -> Executor:
+def executor_of(
+    settings: EngineSettings, tell: Callable[[str], None] = lambda _text: None
+) -> Executor:
     """Return the executor that the settings name; whoever asks closes it.
+
+    Args:
+        settings: The engine's surroundings.
+        tell: Is told, from the thread of a map, why that does not go on.
 
     Raises:
         SetupProblem: It is Ray, and Ray is not installed.
@@ -28,4 +36,4 @@ def executor_of(settings: EngineSettings) -> Executor:
             suggestion="Install it with: pip install 'landloom[ray]', or set"
             " LANDLOOM_EXECUTOR=local.",
         ) from error
-    return RayExecutor(settings.ray_address, settings.workers)
+    return RayExecutor(settings.ray_address, settings.workers, tell)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.engine.cubes import never
 from tests.engine.saboteur import Saboteur
 
 from landloom.errors import Cancelled, SceneReadFailed
+
+PATIENCE_SECONDS = 240
 
 
 class TestRayExecutor(ExecutorContract):
@@ -84,7 +87,7 @@ class TestCancel:
     def test_frees_workers_that_do_not_ask(self, ray_executor, tmp_path):
         stop = threading.Event()
         tasks = [tmp_path / str(n) for n in range(20)]
-        threading.Thread(target=_set_when_there, args=(stop, tmp_path)).start()
+        _set_when_there(stop, tmp_path)
         with pytest.raises(Cancelled):
             list(ray_executor.map(_deaf, tasks, stop.is_set))
         # Who is still busy could not do this: the cluster has as many cores as tasks here.
@@ -98,7 +101,7 @@ class TestCancel:
         (package / "part.py").touch()
         (package / "__init__.py").write_text(SLOWLY)
         stop = threading.Event()
-        threading.Thread(target=_set_when_there, args=(stop, started)).start()
+        _set_when_there(stop, started)
         with pytest.raises(Cancelled):
             list(ray_executor.map(_import_slowly, [tmp_path] * 4, stop.is_set))
         (tmp_path / "go").touch()
@@ -107,7 +110,7 @@ class TestCancel:
 
     def test_a_task_that_asks_hears_of_it(self, ray_executor, tmp_path):
         stop = threading.Event()
-        threading.Thread(target=_set_when_there, args=(stop, tmp_path)).start()
+        _set_when_there(stop, tmp_path)
         with pytest.raises(Cancelled):
             list(ray_executor.map_with(_hundred, _until_cancelled, [tmp_path], stop.is_set))
         assert (tmp_path / "heard").exists()
@@ -184,6 +187,12 @@ def _until_cancelled(_state, folder, cancelled):
 
 
 def _set_when_there(event, folder):
-    while not any(folder.iterdir()):
-        threading.Event().wait(0.01)
-    event.set()
+    """Set the event, from a thread, once something is in the folder, or a map takes too long."""
+
+    def look():
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while not any(folder.iterdir()) and time.monotonic() < ends:
+            threading.Event().wait(0.01)
+        event.set()
+
+    threading.Thread(target=look, daemon=True).start()
