@@ -6,7 +6,9 @@ to everybody.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,6 +81,21 @@ def _at_hand(path: str, data: bytes) -> str:
     """Return where this machine has a file: in its place if it is there, else in a copy."""
     if Path(path).is_file():
         return path
-    with tempfile.NamedTemporaryFile(prefix="landloom-", suffix=".pem", delete=False) as copy:
-        copy.write(data)
-    return copy.name
+    folder = _own_folder()
+    copy = folder / f"{hashlib.sha256(data).hexdigest()}.pem"
+    if not copy.exists():
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(data)
+        Path(file.name).replace(copy)
+    return str(copy)
+
+
+def _own_folder() -> Path:
+    """Return the folder of our copies: one for all maps, as their workers end without a word."""
+    folder = Path(tempfile.gettempdir()) / f"landloom-certificates-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return folder
+    # Whose it is chose what is in it.
+    return Path(tempfile.mkdtemp(prefix="landloom-"))

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from landloom.raster.execute.environment import WorkerEnvironment
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(monkeypatch):
-    """Make this process a worker's: an environment of its own."""
+def elsewhere(monkeypatch, tmp_path):
+    """Make this process a worker's: an environment and temporary files of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
 
 
@@ -48,7 +50,22 @@ def test_certificates_go_along_to_where_the_file_is_not(tmp_path):
     sent.enter()
     copy = Path(os.environ["SSL_CERT_FILE"])
     assert copy.read_bytes() == b"roots"
-    copy.unlink()
+    sent.enter()
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_certificates_are_not_kept_where_others_may_write(tmp_path, mode):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(b"roots")
+    sent = WorkerEnvironment.of_this_process({"SSL_CERT_FILE": str(bundle)})
+    bundle.unlink()
+    sent.enter()
+    copy = Path(os.environ["SSL_CERT_FILE"])
+    copy.write_bytes(b"a stranger's")
+    copy.parent.chmod(mode)
+    sent.enter()
+    assert Path(os.environ["SSL_CERT_FILE"]).read_bytes() == b"roots"
 
 
 def test_secrets_do_not_show_when_it_is_printed():
