@@ -201,7 +201,10 @@ class TestRefused:
         self, api: Platform, body: dict[str, Any], dependency: Any
     ) -> None:
         body["environment"] = {"dependencies": [dependency]}
-        assert api.client.post("/runs", json=body).status_code == 422
+        answer = api.client.post("/runs", json=body)
+        assert answer.status_code == 422
+        # Nothing of how it is checked.
+        assert "()" not in answer.text
 
     @pytest.mark.parametrize(
         ("change", "field"),
@@ -242,6 +245,11 @@ class TestRefused:
         (error,) = answer.json()["errors"]
         assert error["field"] == field
         assert len(answer.content) < 2000
+
+    def test_a_dependency_of_an_unknown_type(self, api: Platform, body: dict[str, Any]) -> None:
+        body["environment"] = {"dependencies": [{"sourceType": "GIT", "libraryName": "x"}]}
+        (error,) = api.client.post("/runs", json=body).json()["errors"]
+        assert error["message"].endswith("sourceType must be PYPI or FILE")
 
     def test_an_unknown_region(self, api: Platform, body: dict[str, Any]) -> None:
         refused(api, body, "region", region="moon-1")

@@ -12,6 +12,10 @@ from landloom.server.launchers.base import Observation
 from landloom.server.runs.states import AppStatus, EventCode, RunStatus
 
 _TIMEOUT: Final = re.compile("time-?out", re.IGNORECASE)
+_NAMED_TIMEOUT: Final = re.compile(
+    r"""[^\s"'(]*time-?out\S*?(?=[.,;:!?"')]*(?:\s|$))""", re.IGNORECASE
+)
+"""The word and what is written together with it, but for what ends a sentence."""
 _SIGNALLED: Final = 128
 _MIB: Final = 2**20
 
@@ -46,7 +50,7 @@ def ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> End
     if not seen.lost_lines or ending.code is None:
         return ending
     lost = f" {seen.lost_lines} lines of its log are lost: {seen.log_error}."
-    return replace(ending, message=ending.message + _TIMEOUT.sub("time limit", lost))
+    return replace(ending, message=ending.message + _without_timeout(lost))
 
 
 def _ending_of(seen: Observation, timeout_seconds: int, memory_limit: int) -> Ending:
@@ -104,11 +108,10 @@ def lost(seen: Observation) -> Ending:
 
 def not_started(sentence: str) -> Ending:
     """Return the end of a run that was ready and could not be started."""
-    # Clients take any failure whose message has this word for a run that took too long.
     return Ending(
         RunStatus.FAILED,
         EventCode.RUN_FAIL_EXEC,
-        _TIMEOUT.sub("time limit", sentence),
+        _without_timeout(sentence),
         app_status=AppStatus.DEPLOY_FAILED,
     )
 
@@ -118,9 +121,22 @@ def not_prepared(problem: LandloomError) -> Ending:
     return Ending(
         RunStatus.FAILED,
         EventCode.RUN_FAIL_PREPARE,
-        _TIMEOUT.sub("time limit", str(problem)),
+        _without_timeout(str(problem)),
         app_status=AppStatus.PREPARE_FAILED,
     )
+
+
+def _without_timeout(sentence: str) -> str:
+    """Return what clients do not take for a run that took too long, as they take that word.
+
+    A path or a name that has it is not another one: it is left to the log, which says all.
+    """
+
+    def reworded(found: re.Match[str]) -> str:
+        is_word = _TIMEOUT.fullmatch(found.group())
+        return "time limit" if is_word else "(the run's log names it)"
+
+    return _TIMEOUT.sub("time limit", _NAMED_TIMEOUT.sub(reworded, sentence))
 
 
 def _span(seen: Observation) -> dict[str, Any] | None:

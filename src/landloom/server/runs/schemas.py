@@ -112,7 +112,11 @@ def _kind_of_dependency(given: Any) -> str:
 
 type Dependency = Annotated[
     Annotated[PyPiDependency, Tag("PYPI")] | Annotated[FileDependency, Tag("FILE")],
-    Discriminator(_kind_of_dependency),
+    Discriminator(
+        _kind_of_dependency,
+        custom_error_type="source_type",
+        custom_error_message="sourceType must be PYPI or FILE",
+    ),
 ]
 
 

@@ -46,6 +46,22 @@ class TestEndings:
         ]
         assert not any("timeout" in each.message.lower() for each in others)
 
+    @pytest.mark.parametrize(
+        ("sentence", "told"),
+        [
+            (
+                "There is no object s3://b/missing-timeout.py. Upload it first.",
+                "There is no object (the run's log names it). Upload it first.",
+            ),
+            ("'/mnt/timeout/a.py' is no file.", "'(the run's log names it)' is no file."),
+            ("There is no s3://b/Time-Out's)x.py", "There is no (the run's log names it)"),
+            ("Read timeout: try again (a timeout).", "Read time limit: try again (a time limit)."),
+            ("timeout", "time limit"),
+        ],
+    )
+    def test_a_name_with_that_word_is_left_to_the_log(self, sentence: str, told: str) -> None:
+        assert not_prepared(NotFound(sentence)).message == told
+
     def test_what_never_began_did_not_end_with_a_code(self) -> None:
         ending = ending_of(Observation("exited", None, AT, 126, "exited"), 60, 1 << 30)
         assert (ending.status, ending.app_status) == (RunStatus.FAILED, AppStatus.DEPLOY_FAILED)
