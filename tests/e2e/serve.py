@@ -36,9 +36,12 @@ def main(data_dir: Path, port: int, changes: dict[str, Any]) -> None:
     settings = make_settings(data_dir, public_url=f"http://127.0.0.1:{port}", **changes)
     kept = data_dir / "connection.env"
     admin = asyncio.run(ensure_admin(settings, store))
-    kept.write_text(
+    # Whole or not at all: a server that starts again has clients that read it all the while.
+    fresh = data_dir / f"connection-{os.getpid()}.new"
+    fresh.write_text(
         f"WHEROBOTS_API_KEY={admin.api_key}\nORG={admin.org_id}\nUSER={admin.user_id}\n"
     )
+    fresh.replace(kept)
     app = create_app(settings, store, objects=store)
     uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
 

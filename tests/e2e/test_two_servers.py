@@ -54,10 +54,11 @@ def submit(number: int, uri: str, key: str, servers: tuple[Server, Server]) -> s
     for attempt in range(number, number + 20):
         server = servers[attempt % 2]
         try:
-            answer = httpx.post(f"{server.url}/runs", json=body, headers=headers, timeout=20)
+            answer = httpx.post(f"{server.url}/runs", json=body, headers=headers, timeout=60)
         except httpx.TransportError:
             continue
-        if answer.status_code == 409:
+        # Under way elsewhere, or a database that a busy machine keeps from answering.
+        if answer.status_code in {409, 503}:
             continue
         assert answer.status_code == 201, answer.text
         run_id: str = answer.json()["id"]
@@ -66,7 +67,7 @@ def submit(number: int, uri: str, key: str, servers: tuple[Server, Server]) -> s
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_each_run_is_started_once(servers: tuple[Server, Server]) -> None:
     one, two = servers
     uri, key = one.upload(SCRIPT), one.known()["WHEROBOTS_API_KEY"]
@@ -77,12 +78,12 @@ def test_each_run_is_started_once(servers: tuple[Server, Server]) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda number: submit(number, uri, key, servers), range(RUNS // 2)))
-        eventually(completed, lambda count: count >= RUNS // 8, 120)
+        eventually(completed, lambda count: count >= RUNS // 8, 240)
         last = pool.map(lambda number: submit(number, uri, key, servers), range(RUNS // 2, RUNS))
         two.kill()
         ids += list(last)
     assert len(set(ids)) == RUNS
-    eventually(completed, lambda count: count == RUNS, 240)
+    eventually(completed, lambda count: count == RUNS, 600)
     assert one.ask("GET", "/runs?size=0")["total"] == RUNS
     starts = (one.data_dir / "starts").read_text().split()
     assert sorted(starts) == sorted(ids)
