@@ -52,6 +52,7 @@ from landloom.raster.mosaic.tables import (
     Pixels,
     Tables,
     aligned_row,
+    lattice_of,
     locate,
     new_places,
 )
@@ -176,7 +177,7 @@ def _read_row(  # noqa: PLR0913, PLR0917 - as above
         aligned_row(pixels.single, source, grid, (top + y, left), good, row)
     else:
         node = tables.node_yx[0] + top + y, tables.node_yx[1] + left
-        locate(method, number, grid, tables.columns[number], tables.rows[number], node, y, places)
+        locate(method, number, grid, lattice_of(tables, number), node, y, places)
         if method != NEAREST:
             _interpolate_row(method, pixels, source, grid, values, places, good, exact)
             finish_row(exact, values, row)

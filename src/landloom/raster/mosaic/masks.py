@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.kernel import kernel
+from landloom.raster.mosaic.lattice import Lattice, is_straight
 from landloom.raster.mosaic.resample import NEAREST, nearest_line
 from landloom.raster.mosaic.rows import gather_bits, repeat_bits, set_bits
 from landloom.raster.mosaic.tables import (
@@ -20,10 +21,10 @@ from landloom.raster.mosaic.tables import (
     PART_Y,
     Tables,
     aligned_row,
+    lattice_of,
     locate,
     new_places,
 )
-from landloom.raster.mosaic.warp import is_straight
 
 NO_ROW = -1
 """Stands for the row of a source where there is none, or more than one."""
@@ -61,9 +62,7 @@ def mask_window(
                 continue
             packed, bits = _packed(pixels, tables.sources, number, grid, plane)
             if bits:
-                seen = _mask_packed(
-                    packed, bits, grid, tables.columns[number], tables.rows[number], at, target
-                )
+                seen = _mask_packed(packed, bits, grid, lattice_of(tables, number), at, target)
                 for place in range(min(8, len(kept) - 8 * plane)):
                     kept[8 * plane + place] |= (seen >> place) & 1 != 0
 
@@ -119,8 +118,7 @@ def _mask_packed(
     packed: NDArray[np.uint8],
     bits: np.uint8,
     grid: NDArray[np.int64],
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    lattice: Lattice,
     at: tuple[int, int],
     target: NDArray[np.uint8],
 ) -> np.uint8:
@@ -133,9 +131,9 @@ def _mask_packed(
     places, seen = new_places(1, width), np.uint8(0)
     index, kind = places[1][0], places[3][0]
     first, beyond = grid[PART_Y], grid[PART_Y] + grid[PART_HEIGHT]
-    straight, last, located = is_straight(columns, rows), NO_ROW, NO_ROW
+    straight, last, located = is_straight(lattice), NO_ROW, NO_ROW
     for y in range(height):
-        row = nearest_line(rows, at[0] + y) if straight else NO_ROW
+        row = nearest_line(lattice, at[0] + y) if straight else NO_ROW
         row = row if first <= row < beyond else NO_ROW
         if row != NO_ROW and row == last:
             repeat_bits(target[y - 1], bits, target[y])
@@ -143,7 +141,7 @@ def _mask_packed(
             below = packed[(row - located) * grid[PART_WIDTH] :]
             seen |= gather_bits(below, index, kind, target[y])
         else:
-            locate(NEAREST, 0, grid, columns, rows, (at[0] + y, at[1]), y, places)
+            locate(NEAREST, 0, grid, lattice, (at[0] + y, at[1]), y, places)
             seen |= gather_bits(packed, index, kind, target[y])
             located = row
         last = row

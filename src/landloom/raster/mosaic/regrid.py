@@ -18,9 +18,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landloom.raster.grid import Window
+from landloom.raster.mosaic.placement import source_map
 from landloom.raster.mosaic.raster import Part, Raster
 from landloom.raster.mosaic.read import RasterReader
-from landloom.raster.mosaic.warp import OutputGrid, coordinate_map, source_map, transformer
+from landloom.raster.mosaic.warp import OutputGrid, coordinate_map, transformer
 from landloom.wire.enums import ResamplingMethod
 
 BLOCK_PX = 256
@@ -58,8 +59,9 @@ class Regridded:
     def raster(self) -> Raster:
         """Return what the header of such a raster would say."""
         shape = self._window.shape_yx
-        kind = np.dtype(np.float32)
-        return replace(self._source, shape_yx=shape, dtype=kind, nodata=None, masked=False)
+        return replace(
+            self._source, shape_yx=shape, dtype=np.dtype(np.float32), nodata=None, masked=False
+        )
 
     def read_into(self, out: NDArray[Any]) -> None:
         """Fill `out` (y, x), NaN where there is no value.
@@ -76,16 +78,27 @@ class Regridded:
                 out[target] = self._block(block)[inside.shifted(-block.y0, -block.x0).slices()]
 
     def _block(self, block: Window) -> NDArray[np.float32]:
+        result = np.full(block.shape_yx, np.nan, np.float32)
+        raster = self._source
+        coordinates = coordinate_map(self._grid, raster.crs, block)
+        nodes = source_map(coordinates, raster.transform, raster.shape_yx)
+        reach = math.ceil(KERNEL_PX / min(1.0, *self._scale)) + 1
+        for side in nodes.sides(raster.shape_yx, block):
+            part = side.needed(raster.shape_yx, reach, block)
+            if not part.empty:
+                found = self._warped(block, part)
+                np.copyto(result, found, where=np.isnan(result))
+        if raster.dtype.kind in "iu":
+            np.floor(result + np.float32(0.5), out=result)
+        return result
+
+    def _warped(self, block: Window, part: Window) -> NDArray[np.float32]:
+        """Return what GDAL makes of a part of the source, NaN where there is no value."""
         from rasterio.enums import Resampling  # noqa: PLC0415 - only what our loops do not know
         from rasterio.warp import reproject  # noqa: PLC0415 - needs GDAL
 
         result = np.full(block.shape_yx, np.nan, np.float32)
         raster, pixel = self._source, self._grid.resolution
-        nodes = source_map(coordinate_map(self._grid, raster.crs, block), raster.transform)
-        reach = math.ceil(KERNEL_PX / min(1.0, *self._scale)) + 1
-        part = nodes.needed(raster.shape_yx, reach, block)
-        if part.empty:
-            return result
         kind = np.dtype(np.float64) if raster.masked else raster.dtype.newbyteorder("=")
         found = np.empty(part.shape_yx, kind)
         self._reader.fetch(Part(raster, part, self._band)).read_into(found)
@@ -100,8 +113,6 @@ class Regridded:
             resampling=Resampling[self._method], tolerance=0, num_threads=1,
             XSCALE=self._scale[0], YSCALE=self._scale[1],
         )  # fmt: skip
-        if raster.dtype.kind in "iu":
-            np.floor(result + np.float32(0.5), out=result)
         return result
 
 

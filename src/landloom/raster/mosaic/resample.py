@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.kernel import kernel
-from landloom.raster.mosaic.warp import EDGE_PX, place_row
+from landloom.raster.mosaic.lattice import Lattice, place_row
 
 NEAREST, BILINEAR, CUBIC = 0, 1, 2
 
@@ -32,6 +32,9 @@ HALF = 0.5
 GROUP_PX = 32
 """Pixels that are gathered or spared together."""
 
+EDGE_PX = 1e-9
+"""A coordinate this far outside a raster still lies on its edge: noise of the arithmetic."""
+
 TIE_PX = 1e-10
 """A centre this close before the edge of two source pixels belongs to the second."""
 
@@ -39,8 +42,7 @@ TIE_PX = 1e-10
 @kernel
 def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and arrays, no objects
     method: int,
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    lattice: Lattice,
     place_yx: tuple[int, int],
     full_yx: tuple[int, int],
     part: tuple[int, int, int, int],
@@ -53,8 +55,7 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
 
     Args:
         method: NEAREST, BILINEAR or CUBIC.
-        columns: Source columns of the lattice nodes, (node row, node column).
-        rows: Source rows of the lattice nodes.
+        lattice: Around the row.
         place_yx: First pixel of the row, counted from the first node.
         full_yx: Shape of the whole source.
         part: First row, first column, height, width of the part that was read.
@@ -63,7 +64,7 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
         weights: Filled with the weights of the second row and column, (2, x).
         kind: Filled with OUTSIDE, EDGE or INNER, (x).
     """
-    place_row(columns, rows, place_yx, at[1], at[0])
+    place_row(lattice, place_yx, at[1], at[0])
     shift = TIE_PX if method == NEAREST else -HALF
     before = 1.0 if method == CUBIC else 0.0
     after = 0.0 if method == NEAREST else before + 1.0
@@ -77,15 +78,15 @@ def locate_row(  # noqa: PLR0913, PLR0917 - a compiled loop takes scalars and ar
 
 
 @kernel
-def nearest_line(rows: NDArray[np.float64], place: int) -> int:
+def nearest_line(lattice: Lattice, place: int) -> int:
     """Return the source row that an output row looks at, where the lattice is straight.
 
     Args:
-        rows: Source rows of the lattice nodes, of which the first of a node row stands for all.
+        lattice: The first node of each of its rows stands for all of the row.
         place: The output row, counted from the first node.
     """
     at = np.empty((2, 1))
-    place_row(rows, rows, (place, 0), at[1], at[0])
+    place_row(lattice, (place, 0), at[1], at[0])
     return int(np.floor(at[0, 0] + TIE_PX))
 
 

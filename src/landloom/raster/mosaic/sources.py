@@ -20,19 +20,14 @@ from numpy.typing import NDArray
 from landloom.raster.execute.hands import share
 from landloom.raster.grid import Window
 from landloom.raster.mosaic import tables
+from landloom.raster.mosaic.placement import SourceMap, source_map
 from landloom.raster.mosaic.raster import Part, Raster, RasterReadError
 from landloom.raster.mosaic.read import RasterReader
 from landloom.raster.mosaic.regrid import Regridded, shrinking
 from landloom.raster.mosaic.resample import BILINEAR, CUBIC, NEAREST, REACH
+from landloom.raster.mosaic.seam import BothEnds
 from landloom.raster.mosaic.tables import Tables
-from landloom.raster.mosaic.warp import (
-    CoordinateMap,
-    OutputGrid,
-    SourceMap,
-    aligned_shift,
-    coordinate_map,
-    source_map,
-)
+from landloom.raster.mosaic.warp import OutputGrid, aligned_shift, coordinate_map
 from landloom.raster.stac.scene import Asset
 from landloom.wire.enums import ResamplingMethod
 
@@ -107,8 +102,7 @@ class Piece:
         self._grid = grid
         self._window = window
         self._method = method
-        self._maps: dict[str, CoordinateMap] = {}
-        self._nodes: dict[tuple[str, Affine], SourceMap] = {}
+        self._nodes: dict[tuple[str, Affine, tuple[int, int]], SourceMap] = {}
         self._parts: dict[Any, Window] = {}
 
     def ask(self, wanted: Sequence[tuple[int, Asset]], failed: Failed) -> list[Source]:
@@ -184,21 +178,14 @@ class Piece:
                 grids.append((*part, *source.raster.shape_yx, source.nodes is None))
             shift = source.corner_yx[0] - origin[0], source.corner_yx[1] - origin[1]
             table.append((base, known[key], source.number, *shift))
-            values.append(
-                (_missing(source, pixels), source.asset.offset, *_range(source.raster.dtype))
-            )
-        nodes = [lattice for lattice in lattices if lattice is not None]
-        empty = np.zeros((1, 1))
-        shape = nodes[0].columns.shape if nodes else (1, 1)
-        columns = [np.zeros(shape) if it is None else it.columns for it in lattices] or [empty]
-        rows = [np.zeros(shape) if it is None else it.rows for it in lattices] or [empty]
-        first = nodes[0].origin if nodes else (0, 0)
+            nodata = _without_data(source.asset, source.raster, pixels.dtype)
+            values.append((nodata, source.asset.offset, *_range(source.raster.dtype)))
+        first = next((it.origin for it in lattices if it is not None), (0, 0))
         known_as = Tables(
             sources=np.array(table, np.int64).reshape(-1, tables.SOURCE_COLUMNS),
             values=np.array(values, np.float64).reshape(-1, tables.VALUE_COLUMNS),
             grids=np.array(grids, np.int64).reshape(-1, tables.GRID_COLUMNS),
-            columns=np.stack(columns),
-            rows=np.stack(rows),
+            **tables.joined([None if it is None else it.lattice for it in lattices]),
             node_yx=(origin[0] - first[0], origin[1] - first[1]),
         )
         return Stack(pixels, known_as)
@@ -216,13 +203,15 @@ class Piece:
         scale = shrinking(self._grid, raster.crs, raster.transform, raster.shape_yx)
         limit = NEAREST_BELOW if self._method is ResamplingMethod.NEAREST else SMOOTHED_BELOW
         nodes = self._map(raster)
-        if self._method not in METHODS or min(scale) < limit:
-            if self._part(raster, 1).empty:
-                return None
-            return self._regridded(number, asset, raster, scale)
-        part = self._part(raster, REACH[METHODS[self._method]])
+        others = self._method not in METHODS or min(scale) < limit
+        part = self._part(raster, 1 if others else REACH[METHODS[self._method]])
         if part.empty:
             return None
+        if others:
+            return self._regridded(number, asset, raster, scale)
+        sides = nodes.sides(raster.shape_yx, self._window)
+        if len(sides) > 1:
+            return self._joined(number, asset, raster, sides)
         coming = self._reader.fetch(Part(raster, part, asset.band))
         return Source(number, asset, raster, part, nodes, (0, 0), coming)
 
@@ -233,6 +222,22 @@ class Piece:
         pixels = Regridded(
             self._reader, raster, asset.band, missing, self._grid, self._window, self._method, scale
         )
+        return self._on_lattice(number, asset, pixels)
+
+    def _joined(
+        self, number: int, asset: Asset, raster: Raster, sides: tuple[SourceMap, ...]
+    ) -> Source:
+        part = Part(raster, raster.extent, asset.band)
+        kind = _kind(raster)
+        nodata = _without_data(asset, raster, kind)
+        pixels = BothEnds(
+            self._reader, part, sides, self._window, METHODS[self._method], kind,
+            (nodata, 0.0, *_range(raster.dtype)),
+        )  # fmt: skip
+        return self._on_lattice(number, asset, pixels)
+
+    def _on_lattice(self, number: int, asset: Asset, pixels: Regridded | BothEnds) -> Source:
+        """Return a source of pixels that come on the output's lattice, NaN where there are none."""
         corner = self._window.y0, self._window.x0
         window = Window(0, 0, *self._window.shape_yx)
         return Source(
@@ -248,11 +253,10 @@ class Piece:
         return self._parts[key]
 
     def _map(self, raster: Raster) -> SourceMap:
-        key = raster.crs, raster.transform
+        key = raster.crs, raster.transform, raster.shape_yx
         if key not in self._nodes:
-            if raster.crs not in self._maps:
-                self._maps[raster.crs] = coordinate_map(self._grid, raster.crs, self._window)
-            self._nodes[key] = source_map(self._maps[raster.crs], raster.transform)
+            coordinates = coordinate_map(self._grid, raster.crs, self._window)
+            self._nodes[key] = source_map(coordinates, raster.transform, raster.shape_yx)
         return self._nodes[key]
 
 
@@ -275,14 +279,19 @@ def _class_dtype(sources: Sequence[Source]) -> np.dtype[Any]:
     return np.dtype(np.uint8) if kinds <= {"uint8"} and not masked else np.dtype(np.int64)
 
 
-def _missing(source: Source, pixels: NDArray[Any]) -> float:
+def _kind(raster: Raster) -> np.dtype[Any]:
+    """Return the type that holds a raster's own numbers, as `_dtype` does."""
+    small = raster.dtype.name in {"uint8", "uint16"} and not raster.masked
+    return raster.dtype.newbyteorder("=") if small else np.dtype(np.float32)
+
+
+def _without_data(asset: Asset, raster: Raster, kind: np.dtype[Any]) -> float:
     """Return the value of pixels without data, NaN for none or for one that no pixel can have."""
-    nodata = source.asset.nodata
-    nodata = source.raster.nodata if nodata is None else nodata
+    nodata = raster.nodata if asset.nodata is None else asset.nodata
     if nodata is None:
         return math.nan
-    low, high = _range(pixels.dtype)
-    fits = pixels.dtype.kind == "f" or (low <= nodata <= high and nodata == int(nodata))
+    low, high = _range(kind)
+    fits = kind.kind == "f" or (low <= nodata <= high and nodata == int(nodata))
     return float(nodata) if fits else math.nan
 
 

@@ -6,12 +6,14 @@ All sources of a band lie in one flat array, one after another, each described b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landloom.raster.kernel import kernel
+from landloom.raster.mosaic.lattice import Lattice
 from landloom.raster.mosaic.resample import locate_row
 from landloom.raster.mosaic.rows import copy_row
 
@@ -46,6 +48,10 @@ class Tables(NamedTuple):
     """Source rows of the lattice nodes."""
     node_yx: tuple[int, int]
     """Where the array's pixel (0, 0) lies, counted from the first node."""
+    cells: NDArray[np.int64]
+    """What finer nodes there are, (grid, cell row, cell column, 2): see `Lattice`."""
+    fine: NDArray[np.float64]
+    """The finer nodes of all grids, (2, point)."""
 
 
 class Pixels(NamedTuple):
@@ -58,6 +64,32 @@ class Pixels(NamedTuple):
     """Scratch for interpolation, (2, twice the width of a window), of the type of `single`."""
     corner_pairs: NDArray[Any]
     """The same memory as pairs, (2, width)."""
+
+
+def joined(lattices: Sequence[Lattice | None]) -> dict[str, NDArray[Any]]:
+    """Return the lattices of all grids as tables have them; None for the output's own.
+
+    They are of one shape: those of one window of the output.
+    """
+    own = next((it for it in lattices if it is not None), None)
+    shape = (1, 1) if own is None else own.columns.shape
+    refined = any(it is not None and len(it.cells) for it in lattices)
+    grids = max(1, len(lattices))
+    columns, rows = np.zeros((grids, *shape)), np.zeros((grids, *shape))
+    down, across = (shape[0] - 1, shape[1] - 1) if refined else (0, 0)
+    cells = np.zeros((grids, down, across, 2), np.int64)
+    fine, begin = [np.zeros((2, 0))], 0
+    for number, it in enumerate(lattices):
+        if it is not None:
+            columns[number], rows[number] = it.columns, it.rows
+            if len(it.cells):
+                cells[number] = it.cells
+                cells[number, ..., 0] += begin
+                begin += it.fine.shape[1]
+                fine.append(it.fine)
+    return {
+        "columns": columns, "rows": rows, "cells": cells, "fine": np.concatenate(fine, axis=1),
+    }  # fmt: skip
 
 
 def paired(pixels: NDArray[Any], width: int) -> Pixels:
@@ -93,12 +125,17 @@ def new_places(
 
 
 @kernel
+def lattice_of(tables: Tables, number: int) -> Lattice:
+    """Return the lattice of a grid."""
+    return Lattice(tables.columns[number], tables.rows[number], tables.cells[number], tables.fine)
+
+
+@kernel
 def locate(
     method: int,
     number: int,
     grid: NDArray[np.int64],
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    lattice: Lattice,
     at: tuple[int, int],
     y: int,
     places: Any,
@@ -111,7 +148,7 @@ def locate(
     full = (grid[FULL_HEIGHT], grid[FULL_WIDTH])
     part = (grid[PART_Y], grid[PART_X], grid[PART_HEIGHT], grid[PART_WIDTH])
     state[1] = locate_row(
-        method, columns, rows, at, full, part,
+        method, lattice, at, full, part,
         places[0][number], places[1][number], places[2][number], places[3][number],
     )  # fmt: skip
 

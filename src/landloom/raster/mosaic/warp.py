@@ -1,15 +1,16 @@
-"""The warp: pixels of a scene's grid become pixels of the output grid.
+"""The warp: where pixels of the output lie in the CRS of a scene.
 
 Where a scene's CRS is not the output's, coordinates are transformed exactly on a lattice of every
-32nd output pixel and interpolated in between (error below 1e-4 px for UTM and web Mercator). The
-lattice is anchored to the global pixel index of the output CRS and the arithmetic of a pixel looks
-at its own lattice cell only, so the result does not depend on how the output was cut into tiles.
+32nd output pixel, anchored to the global pixel index of the output CRS, and interpolated in
+between. How far that may be off is told cell by cell, from how the coordinates bend from node to
+node: what it means in pixels of a scene, and what is done about it, is a matter of `placement`.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,16 +20,14 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from landloom.raster.grid import Window
-from landloom.raster.kernel import kernel
-
-LATTICE_PX = 32
-"""Output pixels between two exactly transformed coordinates."""
+from landloom.raster.mosaic.lattice import LATTICE_PX
 
 ALIGNED_PX = 1e-6
 """Grids whose corners differ by less than this many pixels are taken for the same."""
 
-EDGE_PX = 1e-9
-"""A coordinate this far outside a raster still lies on its edge: noise of the arithmetic."""
+CYLINDRICAL = ("Mercator", "Popular Visualisation Pseudo Mercator", "Equidistant Cylindrical",
+               "Lambert Cylindrical Equal Area", "Miller Cylindrical")  # fmt: skip
+"""How the methods of projections begin whose x is the longitude, times a constant."""
 
 
 @dataclass(frozen=True)
@@ -43,81 +42,53 @@ class OutputGrid:
 class CoordinateMap:
     """Source CRS coordinates of the lattice nodes around a window of the output."""
 
+    grid: OutputGrid
+    crs: str
+    """The source's."""
     x: NDArray[np.float64]
     """(node row, node column)."""
     y: NDArray[np.float64]
     origin: tuple[int, int]
     """Global pixel index (gy, gx) of the first node."""
+    bends: NDArray[np.float64]
+    """How far x and y may be off where they are interpolated, in units of the source CRS,
+    (2, cell row, cell column). Infinite where a node has no place."""
+    worst: tuple[float, float]
+    """The largest of them."""
+
+    def exact(
+        self, gx: NDArray[np.float64], gy: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the coordinates of any points in global pixels."""
+        return _transformed(self.grid, self.crs, gx, gy)
 
 
-@dataclass(frozen=True)
-class SourceMap:
-    """Source pixel coordinates of the lattice nodes: a coordinate map for one source grid."""
-
-    columns: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    origin: tuple[int, int]
-
-    def needed(self, shape_yx: tuple[int, int], reach: int, window: Window) -> Window:
-        """Return the source pixels that a window of the output looks at, clipped to the source.
-
-        Args:
-            shape_yx: Of the source.
-            reach: Source pixels around a coordinate that interpolation looks at.
-            window: The one that the map is for, in global pixels (gy, gx).
-        """
-        with np.errstate(invalid="ignore"):  # nodes without a place are infinite
-            columns, rows = self._within(self.columns, window), self._within(self.rows, window)
-        finite = np.isfinite(columns) & np.isfinite(rows)
-        if not finite.any():
-            return Window(0, 0, 0, 0)
-        columns, rows = columns[finite], rows[finite]
-        return Window(
-            math.floor(rows.min()) - reach,
-            math.floor(columns.min()) - reach,
-            math.ceil(rows.max()) + reach,
-            math.ceil(columns.max()) + reach,
-        ).clipped(Window(0, 0, *shape_yx))
-
-    def _within(self, nodes: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
-        """Return nodes with the outermost moved inward to the window's edges.
-
-        What lies between nodes is interpolated, so the extremes over a window are among these.
-        """
-        for axis, (first, begin, end) in enumerate(
-            zip(self.origin, (window.y0, window.x0), (window.y1, window.x1), strict=True)
-        ):
-            along = np.moveaxis(nodes, axis, 0)
-            places = first + LATTICE_PX * np.arange(len(along))
-            before, after = (begin - places[0]) / LATTICE_PX, (places[-1] - end) / LATTICE_PX
-            low = along[0] + (along[1] - along[0]) * before
-            high = along[-1] + (along[-2] - along[-1]) * after
-            nodes = np.moveaxis(np.concatenate([low[None], along[1:-1], high[None]]), 0, axis)
-        return nodes
-
-
+@lru_cache(maxsize=32)
 def coordinate_map(grid: OutputGrid, source_crs: str, window: Window) -> CoordinateMap:
-    """Return the map for a window in global pixel indices (gy, gx)."""
+    """Return the map for a window in global pixel indices (gy, gx): the same for all bands."""
     first = (window.y0 // LATTICE_PX, window.x0 // LATTICE_PX)
     last = (-(-window.y1 // LATTICE_PX), -(-window.x1 // LATTICE_PX))
-    gy = np.arange(first[0], last[0] + 1) * LATTICE_PX
-    gx = np.arange(first[1], last[1] + 1) * LATTICE_PX
-    x, y = np.meshgrid(gx * grid.resolution, -gy * grid.resolution)
-    if not _same_crs(grid.crs, source_crs):
-        x, y = transformer(grid.crs, source_crs).transform(x, y)
-    return CoordinateMap(np.ascontiguousarray(x), np.ascontiguousarray(y), (int(gy[0]), int(gx[0])))
-
-
-def source_map(coordinates: CoordinateMap, transform: Affine) -> SourceMap:
-    """Return a coordinate map in the pixels of a source grid."""
-    if transform.b == 0 and transform.d == 0:
-        columns = (coordinates.x - transform.c) / transform.a
-        rows = (coordinates.y - transform.f) / transform.e
+    # One node more on each side: a cell looks at its neighbours, also beyond the window.
+    gy = np.arange(first[0] - 1, last[0] + 2) * float(LATTICE_PX)
+    gx = np.arange(first[1] - 1, last[1] + 2) * float(LATTICE_PX)
+    x, y = _transformed(grid, source_crs, *np.meshgrid(gx, gy))
+    if same_crs(grid.crs, source_crs):
+        bends = np.zeros((2, len(gy) - 3, len(gx) - 3))
     else:
-        inverse = ~transform
-        columns = inverse.a * coordinates.x + inverse.b * coordinates.y + inverse.c
-        rows = inverse.d * coordinates.x + inverse.e * coordinates.y + inverse.f
-    return SourceMap(columns, rows, coordinates.origin)
+        bends = np.stack([_bends(x, turn(source_crs)), _bends(y, 0.0)])
+    inner = (slice(1, -1), slice(1, -1))
+    return CoordinateMap(
+        grid, source_crs, np.ascontiguousarray(x[inner]), np.ascontiguousarray(y[inner]),
+        (int(gy[1]), int(gx[1])), bends, (float(bends[0].max()), float(bends[1].max())),
+    )  # fmt: skip
+
+
+def of_corners(
+    choose: Callable[..., NDArray[np.float64]], nodes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the least or greatest of each cell's four nodes."""
+    across = choose(nodes[:, :-1], nodes[:, 1:])
+    return choose(across[:-1], across[1:])
 
 
 def aligned_shift(grid: OutputGrid, crs: str, transform: Affine) -> tuple[int, int] | None:
@@ -128,63 +99,12 @@ def aligned_shift(grid: OutputGrid, crs: str, transform: Affine) -> tuple[int, i
         and math.isclose(transform.a, pixel, rel_tol=1e-12)
         and math.isclose(transform.e, -pixel, rel_tol=1e-12)
     )
-    if not square or not _same_crs(grid.crs, crs):
+    if not square or not same_crs(grid.crs, crs):
         return None
     gy, gx = -transform.f / pixel, transform.c / pixel
     if abs(gy - round(gy)) > ALIGNED_PX or abs(gx - round(gx)) > ALIGNED_PX:
         return None
     return round(gy), round(gx)
-
-
-@kernel
-def place_row(
-    columns: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    place_yx: tuple[int, int],
-    at_x: NDArray[np.float64],
-    at_y: NDArray[np.float64],
-) -> None:
-    """Fill `at_x`, `at_y` with the source coordinates of the pixel centres of one output row.
-
-    Args:
-        columns: Source columns of the lattice nodes, (node row, node column).
-        rows: Source rows of the lattice nodes.
-        place_yx: The row's first pixel, counted from the first node.
-        at_x: Filled with columns, (x).
-        at_y: Filled with rows, (x).
-    """
-    place, start = place_yx
-    ky = place // LATTICE_PX
-    fy = (place - ky * LATTICE_PX + 0.5) / LATTICE_PX
-    width, x = len(at_x), 0
-    while x < width:
-        kx = (start + x) // LATTICE_PX
-        first = kx * LATTICE_PX - start
-        end = min(width, first + LATTICE_PX)
-        x0 = columns[ky, kx] + (columns[ky + 1, kx] - columns[ky, kx]) * fy
-        x1 = columns[ky, kx + 1] + (columns[ky + 1, kx + 1] - columns[ky, kx + 1]) * fy
-        y0 = rows[ky, kx] + (rows[ky + 1, kx] - rows[ky, kx]) * fy
-        y1 = rows[ky, kx + 1] + (rows[ky + 1, kx + 1] - rows[ky, kx + 1]) * fy
-        for i in range(x, end):
-            fx = (i - first + 0.5) / LATTICE_PX
-            at_x[i] = x0 + (x1 - x0) * fx
-            at_y[i] = y0 + (y1 - y0) * fx
-        x = end
-
-
-@kernel
-def is_straight(columns: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
-    """Return whether all pixels of an output row lie in one source row, and so with columns.
-
-    What `place_row` makes of such nodes is exactly equal then, not only nearly.
-    """
-    for ky in range(len(rows)):
-        for kx in range(rows.shape[1]):
-            # A node without a place is infinite, and no difference to it is 0.
-            down, across = columns[ky, kx] - columns[0, kx], rows[ky, kx] - rows[ky, 0]
-            if down != 0.0 or across != 0.0:
-                return False
-    return True
 
 
 def transformer(from_crs: str, to_crs: str) -> Transformer:
@@ -193,8 +113,50 @@ def transformer(from_crs: str, to_crs: str) -> Transformer:
 
 
 @lru_cache(maxsize=256)
-def _same_crs(first: str, second: str) -> bool:
+def same_crs(first: str, second: str) -> bool:
+    """Return whether two CRSs are one."""
     return first == second or CRS(first) == CRS(second)
+
+
+@lru_cache(maxsize=256)
+def turn(crs: str) -> float:
+    """Return how far x goes once around the Earth, in units of a CRS; 0 if x is no longitude."""
+    known = CRS(crs)
+    if known.is_geographic:
+        return round(2 * math.pi / known.axis_info[0].unit_conversion_factor, 9)
+    operation, base = known.coordinate_operation, known.geodetic_crs
+    if operation is None or base is None or not operation.method_name.startswith(CYLINDRICAL):
+        return 0.0
+    # Two pairs of meridians a degree apart, of which at most one lies around the end of the CRS.
+    x, _ = Transformer.from_crs(base, known, always_xy=True).transform([0, 1, 90, 91], [0] * 4)
+    return 360 * min(abs(float(x[1] - x[0])), abs(float(x[3] - x[2])))
+
+
+def _transformed(
+    grid: OutputGrid, crs: str, gx: NDArray[np.float64], gy: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = gx * grid.resolution, -gy * grid.resolution
+    return (x, y) if same_crs(grid.crs, crs) else transformer(grid.crs, crs).transform(x, y)
+
+
+def _bends(nodes: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    """Return how far interpolation in each cell may be off, (cell row, cell column).
+
+    That is an eighth of the second differences from node to node, both ways, at the worst corner:
+    in the middle alone the two cancel each other where a map is conformal.
+
+    Args:
+        nodes: One more on each side than the cells have.
+        period: Of values that begin anew; 0 for none.
+    """
+    total = np.zeros((nodes.shape[0] - 2, nodes.shape[1] - 2))
+    with np.errstate(invalid="ignore"):  # nodes without a place are infinite
+        for axis, inner in ((0, np.s_[:, 1:-1]), (1, np.s_[1:-1, :])):
+            steps = np.diff(nodes[inner], axis=axis)
+            if period:
+                steps -= period * np.round(steps / period)
+            total += np.abs(np.diff(steps, axis=axis)) / 8
+    return of_corners(np.maximum, np.nan_to_num(total, nan=np.inf))
 
 
 @lru_cache(maxsize=256)

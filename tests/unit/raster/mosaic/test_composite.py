@@ -14,6 +14,9 @@ from landloom.raster.mosaic.tables import Tables, paired
 NAN = np.float32(np.nan)
 
 
+NO_FINER_NODES = np.zeros((1, 0, 0, 2), np.int64), np.zeros((2, 0))
+
+
 def reduce(stack, missing=np.nan, *, last=False, counted=True, offsets=0.0, keep=None, none=NAN):
     """Composite a stack (scene, y, x) on its own grid; return (composite, bits of values)."""
     count, height, width = stack.shape
@@ -35,7 +38,7 @@ def reduce(stack, missing=np.nan, *, last=False, counted=True, offsets=0.0, keep
     out = np.empty((parts, height, width // parts), none.dtype)
     pixels = np.append(stack.ravel(), np.zeros(width + 4, kind))
     composite_window(
-        paired(pixels, width), Tables(table, values, grids, nodes, nodes, (0, 0)),
+        paired(pixels, width), Tables(table, values, grids, nodes, nodes, (0, 0), *NO_FINER_NODES),
         (0, 0, height, width), NEAREST, last, counted, bits, valid, filled,
         median_network(count), np.array([low, high]).astype(kind), none, out,
     )  # fmt: skip

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from landloom.raster.grid import Window
+from landloom.raster.mosaic.lattice import LATTICE_PX, Lattice
 from landloom.raster.mosaic.masks import choose_classes, mask_window
+from landloom.raster.mosaic.placement import SourceMap
 from landloom.raster.mosaic.resample import TIE_PX
 from landloom.raster.mosaic.tables import SOURCE_COLUMNS, VALUE_COLUMNS, Tables
-from landloom.raster.mosaic.warp import LATTICE_PX, SourceMap
 
 HEIGHT, WIDTH = 70, 90
 SIDE = 40
@@ -15,6 +16,11 @@ SIDE = 40
 
 VALUES = np.zeros((1, VALUE_COLUMNS))
 """Masks look at none."""
+
+
+def plain(grids):
+    """Return `cells` and `fine` of lattices without finer nodes."""
+    return np.zeros((grids, 0, 0, 2), np.int64), np.zeros((2, 0))
 
 
 def nodes(scale, shift):
@@ -50,7 +56,7 @@ def test_bits_are_those_of_each_source_alone(count, kind):
     keep = np.zeros((-(-count // 8), HEIGHT, WIDTH), np.uint8)
     kept = np.zeros(count, np.bool_)
     flat = np.append(images.ravel(), np.zeros(SIDE, kind))
-    tables = Tables(sources, VALUES, grids, columns, rows, (0, 0))
+    tables = Tables(sources, VALUES, grids, columns, rows, (0, 0), *plain(3))
     mask_window(flat, tables, (0, 0, HEIGHT, WIDTH), keep, kept)
     for i, grid in enumerate(which):
         found = keep[i // 8] >> (i % 8) & 1
@@ -73,6 +79,7 @@ def test_rows_of_a_source_may_run_upwards_or_aslant(down, tilt):
         at[1][None],
         at[0][None],
         (0, 0),
+        *plain(1),
     )
     keep, kept = np.zeros((1, HEIGHT, WIDTH), np.uint8), np.zeros(1, np.bool_)
     mask_window(image.ravel(), tables, (0, 0, HEIGHT, WIDTH), keep, kept)
@@ -90,7 +97,7 @@ def test_sources_on_the_outputs_lattice_keep_a_place_of_their_own():
     grids = np.array([[0, 0, SIDE, SIDE, SIDE, SIDE, 1]], np.int64)
     keep, kept = np.zeros((1, HEIGHT, WIDTH), np.uint8), np.zeros(2, np.bool_)
     none = np.zeros((1, 1, 1))
-    tables = Tables(sources, VALUES, grids, none, none, (0, 0))
+    tables = Tables(sources, VALUES, grids, none, none, (0, 0), *plain(1))
     mask_window(images.ravel(), tables, (0, 0, HEIGHT, WIDTH), keep, kept)
     wanted = np.zeros((HEIGHT, WIDTH), np.uint8)
     wanted[5 : 5 + SIDE, 7 : 7 + SIDE] |= 1
@@ -110,7 +117,9 @@ def test_no_more_is_read_than_a_window_looks_at(window):
     where = Window(*window)
     top, left = where.y0 // LATTICE_PX * LATTICE_PX, where.x0 // LATTICE_PX * LATTICE_PX
     y, x = np.mgrid[top : where.y1 + 31 : LATTICE_PX, left : where.x1 + 31 : LATTICE_PX] * 1.0
-    lattice = SourceMap(x / 2 + y / 50, y / 2 - x / 80 + 3, (top, left))
+    lattice = SourceMap(
+        Lattice(x / 2 + y / 50, y / 2 - x / 80 + 3, plain(1)[0][0], plain(1)[1]), (top, left)
+    )
     found = lattice.needed((1000, 1000), 0, where)
     gy, gx = np.mgrid[where.y0 : where.y1, where.x0 : where.x1] + 0.5
     rows, columns = np.floor(gy / 2 - gx / 80 + 3), np.floor(gx / 2 + gy / 50)
