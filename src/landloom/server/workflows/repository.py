@@ -40,12 +40,15 @@ async def newest(session: AsyncSession, run_id: str | None) -> Sequence[Workflow
 
 
 async def run_is_open(session: AsyncSession, run_id: str) -> bool:
-    """Say whether a run may still ask for work; its row is held until the session ends."""
+    """Say whether a run may still ask for work; its row is held until the session ends.
+
+    Its script may ask before the server has seen that it began: on a cluster that takes a second.
+    """
     query = (
         select(Run.id)
         .where(
             Run.id == run_id,
-            Run.status == RunStatus.RUNNING,
+            Run.status.in_((RunStatus.PENDING, RunStatus.RUNNING)),
             Run.cancel_requested_at.is_(None),
         )
         .with_for_update()

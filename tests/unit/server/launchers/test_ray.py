@@ -59,14 +59,16 @@ def free(cluster):
     """Leave the cluster no room; what makes room again."""
     jobs = JobSubmissionClient(cluster.address)
     job = jobs.submit_job(entrypoint="sleep 600", entrypoint_num_cpus=CORES)
-    eventually(lambda: jobs.get_job_status(job), lambda status: status == "RUNNING", 120)
 
     def free():
         jobs.stop_job(job)
-        eventually(lambda: jobs.get_job_status(job).is_terminal(), bool, 120)
+        eventually(lambda: jobs.get_job_status(job).is_terminal(), bool, 300)
 
-    yield free
-    free()
+    try:
+        eventually(lambda: jobs.get_job_status(job), lambda status: status == "RUNNING", 300)
+        yield free
+    finally:
+        free()
 
 
 @pytest.mark.timeout(600)
@@ -202,7 +204,7 @@ def shown(server, run_id):
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 def test_a_run_that_ray_has_no_room_for_waits_and_begins_once(cluster, free, tmp_path):
     server = Server(
         tmp_path, env={"RAY_ADDRESS": cluster.address}, launcher="ray", ray_python=sys.executable
