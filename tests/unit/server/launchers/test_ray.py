@@ -4,11 +4,14 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_actors
 from tests.api.platform import eventually
+from tests.api.test_workflows import CALLS_A_WORKFLOW
+from tests.api.test_workflows import request as tiles_request
 from tests.contract.launcher import LauncherContract, log_lines, until
 from tests.e2e.server_process import Server
 from tests.engine.job_cluster import CORES, MEMORY_BYTES, job_cluster
@@ -20,6 +23,7 @@ from landloom.server.launchers import ray_jobs
 from landloom.server.launchers.base import Workload
 from landloom.server.launchers.ray import RayLauncher
 from landloom.server.launchers.ray_size import measure
+from landloom.server.launchers.runtimes import RUNTIMES
 
 SCRIPT = """
 import json, os, pathlib, sys, time
@@ -196,6 +200,36 @@ def test_a_server_sends_its_runs_there(cluster, tmp_path):
         "cluster": True,
     }
     assert use["MEMORY_UTILIZATION_PERCENT"]["metric"]["data"]["value"] > 0
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_a_run_that_waits_for_tiles_on_its_own_cluster_gets_them(cluster, tmp_path):
+    addresses = {
+        "RAY_ADDRESS": cluster.cluster.address,
+        "RAY_API_SERVER_ADDRESS": cluster.address,
+        "LANDLOOM_EXECUTOR": "ray",
+    }
+    server = Server(
+        tmp_path,
+        env=addresses,
+        launcher="ray",
+        ray_python=sys.executable,
+        cpus=None,
+        memory_bytes=None,
+        workflow_argv=[sys.executable, str(Path(__file__).with_name("tile_worker.py"))],
+    )
+    server.start()
+    try:
+        uri = server.upload(CALLS_A_WORKFLOW % tiles_request())
+        # As large as the whole cluster, had it not to leave tiles a core.
+        assert RUNTIMES["x-large"].cpus >= CORES
+        run_id = server.submit(uri, runtime="x-large")
+        run = server.finished(run_id, 400)
+        lines = server.lines(run_id)
+    finally:
+        server.kill()
+    assert (run["status"], lines[-1]) == ("COMPLETED", "COMPLETED True"), lines
 
 
 def shown(server, run_id):
