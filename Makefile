@@ -36,7 +36,8 @@ contracts:
 
 unit:  ## what needs little beside itself two files at a time, what starts platforms and clusters alone
 	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/unit/raster/execute tests/unit
-	$(BIN)/pytest tests/unit/raster/execute tests/api tests/clients tests/contract tests/e2e tests/faults
+	$(BIN)/pytest -n 2 --dist loadfile tests/api
+	$(BIN)/pytest tests/unit/raster/execute tests/clients tests/contract tests/e2e tests/faults
 
 lock:  ## compile the pinned, hashed requirements anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.12 --universal \

@@ -91,7 +91,11 @@ class TestPages:
             "next_page": None,
         }
 
-    @pytest.mark.parametrize("cursor", ["x", "!!!", "AAAA", ">dt:2024", "é", "a" * 3000, NUL])
+    @pytest.mark.parametrize(
+        "cursor",
+        ["x", "!!!", "AAAA", ">dt:2024", "é", "a" * 3000, NUL],
+        ids=["letter", "marks", "short", "date", "accent", "long", "nul"],
+    )
     def test_a_broken_cursor_is_a_400(
         self, listed: tuple[Platform, list[Any]], cursor: str
     ) -> None:
