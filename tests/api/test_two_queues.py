@@ -26,6 +26,7 @@ from landloom.server.runs.reconciler import RunQueue
 from landloom.server.runs.states import AppStatus
 from landloom.server.runs.tables import Run
 from landloom.server.services import Services, make_services
+from landloom.server.workflows.reconciler import WorkflowQueue
 from landloom.server.workflows.tables import Workflow
 from tests.api.platform import FolderStore, make_settings
 from tests.unit.server.db.rows import make_run
@@ -33,7 +34,7 @@ from tests.unit.server.db.rows import make_run
 
 @dataclass
 class Server:
-    """A server whose dispatchers do not turn: what its queue of runs does is called."""
+    """A server whose dispatchers do not turn: what its queues do is called."""
 
     services: Services
     admin: Bootstrap
@@ -44,6 +45,33 @@ class Server:
         assert isinstance(queue, RunQueue)
         return queue
 
+    @property
+    def workflows(self) -> WorkflowQueue:
+        (queue,) = (
+            each._queue
+            for each in self.services.dispatchers
+            if isinstance(each._queue, WorkflowQueue)
+        )
+        return queue
+
+    async def add_workflow(self, number: int, **changes: Any) -> str:
+        row_id = f"workflow{number}"
+        row = {
+            "id": row_id,
+            "created_at": now() + timedelta(microseconds=number),
+            "updated_at": now(),
+            "organization_id": self.admin.org_id,
+            "user_id": self.admin.user_id,
+            "kind": "mosaic",
+            "output_uri": "s3://b/o",
+            "status": "PENDING",
+            "message": "",
+            "request": {},
+        }
+        async with self.services.database.writing(None) as session:
+            session.add(Workflow(**{**row, **changes}))
+        return row_id
+
     async def add_runs(self, count: int, **changes: Any) -> list[str]:
         owner = (self.admin.org_id, changes.pop("user_id", self.admin.user_id))
         runs = [make_run(*owner, **{"runtime": "micro", **changes}) for _ in range(count)]
@@ -51,9 +79,9 @@ class Server:
             session.add_all(runs)
         return [run.id for run in runs]
 
-    async def change(self, run_id: str, **values: Any) -> None:
+    async def change(self, row_id: str, table: Any = Run, **values: Any) -> None:
         async with self.services.database.writing(None) as session:
-            await session.execute(update(Run).where(Run.id == run_id).values(**values))
+            await session.execute(update(table).where(table.id == row_id).values(**values))
 
     async def read(self, table: Any, run_id: str) -> Any:
         column = table.id if table is Run else table.run_id
@@ -116,17 +144,7 @@ class TestLostLeases:
         }
         async with slept.services.database.writing(None) as session:
             session.add(ApiKey(id="key", name="n", digest="d", preview="p", **owner))
-            session.add(
-                Workflow(
-                    id="workflow",
-                    kind="mosaic",
-                    output_uri="s3://b/o",
-                    status="RUNNING",
-                    message="",
-                    request={},
-                    **owner,
-                )
-            )
+        await slept.add_workflow(0, status="RUNNING", run_id=run_id)
         return run_id, old
 
 
@@ -172,6 +190,52 @@ class TestRoom:
         (adopted,) = await two.queue.take(())
         assert adopted.row_id == slow
         assert await two.queue.take((slow,)) == []
+
+
+class TestSlots:
+    """Workflows have places of their own, and these, too, are those of the machine."""
+
+    async def test_both_together_take_no_more_than_there_are(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        for each in servers:
+            each.workflows._capacity = Capacity(slots=2)
+        ids = [await one.add_workflow(number) for number in range(4)]
+        taken = await asyncio.gather(*(each.workflows.take(()) for each in servers))
+        assert sorted(lease.row_id for leases in taken for lease in leases) == ids[:2]
+        assert await two.workflows.take(()) == await one.workflows.take(ids[:2]) == []
+        await one.change(ids[0], Workflow, status="COMPLETED")
+        (following,) = await two.workflows.take(())
+        assert following.row_id == ids[2]
+
+    async def test_one_keeps_its_slot_while_its_server_is_slow(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        one, two = servers
+        for each in servers:
+            each.workflows._capacity = Capacity(slots=1)
+        slow, _ = [await one.add_workflow(number) for number in range(2)]
+        assert [lease.row_id for lease in await one.workflows.take(())] == [slow]
+        await one.change(slow, Workflow, lease_expires_at=now() - timedelta(seconds=1))
+        (adopted,) = await two.workflows.take(())
+        assert adopted.row_id == slow
+        assert await two.workflows.take((slow,)) == []
+
+    async def test_who_slept_through_its_lease_ends_nothing(
+        self, servers: tuple[Server, Server]
+    ) -> None:
+        slept, other = servers
+        row_id = await slept.add_workflow(0)
+        (old,) = await slept.workflows.take(())
+        await slept.change(row_id, Workflow, lease_token=None)
+        (new,) = await other.workflows.take(())
+        await slept.workflows.give_up(old, RuntimeError())
+        assert new.row_id == row_id
+        async with other.services.database.reading(None) as session:
+            row = (await session.scalars(select(Workflow).where(Workflow.id == row_id))).one()
+        assert (row.status, row.cancel_requested_at) == ("PENDING", None)
+        assert not (slept.services.settings.workloads_dir / row_id / folder.CANCEL).exists()
 
 
 class TestTurns:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.errors import LandloomError
 from landloom.server.db.leases import Lease, Leases
@@ -26,6 +27,7 @@ from landloom.server.settings import Settings
 from landloom.server.storage.child import ChildEnvironment
 from landloom.server.storage.quota.service import Quota
 from landloom.server.storage.sources import Sources
+from landloom.server.workflows import repository
 from landloom.server.workflows.folder import Outcome, read_outcome, write_request
 from landloom.server.workflows.tables import Workflow
 from landloom.wire.enums import WorkflowStatus
@@ -79,30 +81,44 @@ class WorkflowQueue(LeasedRows[Workflow]):
 
     async def take(self, held: Collection[str]) -> Sequence[Lease]:
         """Take workflows that lost their server, then those that wait, as slots are free."""
-        but = sorted(held)
         async with self._database.reading(None) as session:
-            adopted = await self._leases.free(
-                session, WorkflowStatus.RUNNING, limit=_MAX_ADOPTED, but=but
-            )
-            waiting = await self._leases.free(
-                session, WorkflowStatus.PENDING, limit=_LOOK_AHEAD, but=but
-            )
-        running = [*map(_demand, held), *(_demand(row.id) for row in adopted)]
-        admitted = self._capacity.admit([_demand(row.id) for row in waiting], running)
-        wanted = [(row.id, WorkflowStatus.RUNNING) for row in adopted]
-        wanted += [(demand.id, WorkflowStatus.PENDING) for demand in admitted]
-        if not wanted:
-            return []
+            if not await self._wanted(session, held):
+                return []
         async with self._database.writing(None) as session:
+            # Looked at again: another server may have given away the slots that were seen.
+            await self._leases.alone(session)
+            wanted = await self._wanted(session, held)
             leases = [await self._leases.take(session, *each) for each in wanted]
         return [lease for lease in leases if lease is not None]
+
+    async def _wanted(
+        self, session: AsyncSession, held: Collection[str]
+    ) -> list[tuple[str, WorkflowStatus]]:
+        """Return what may be taken beside all that have a slot, whichever server drives them."""
+        but = sorted(held)
+        adopted = list[Workflow]()
+        for status in (WorkflowStatus.RUNNING, WorkflowStatus.PENDING):
+            adopted += await self._leases.free(
+                session, status, ~repository.waits(), limit=_MAX_ADOPTED, but=but
+            )
+        waiting = await self._leases.free(
+            session, WorkflowStatus.PENDING, repository.waits(), limit=_LOOK_AHEAD, but=but
+        )
+        busy = map(_demand, await repository.busy(session))
+        admitted = self._capacity.admit([_demand(row.id) for row in waiting], busy)
+        return [
+            *((row.id, WorkflowStatus(row.status)) for row in adopted),
+            *((demand.id, WorkflowStatus.PENDING) for demand in admitted),
+        ]
 
     async def give_up(self, lease: Lease, problem: Exception) -> None:
         """End a workflow that the server itself fails on."""
         del problem  # It is in the server's log, and may quote what is not the user's to read.
-        with suppress(LandloomError):
-            await self._launcher.cancel(self._directory(lease))
-        await self._end(lease, _failure("The server failed on this workflow; its log says why."))
+        # First, so that nothing is ended that another server drives by now.
+        failure = _failure("The server failed on this workflow; its log says why.")
+        if await self._end(lease, failure):
+            with suppress(LandloomError):
+                await self._launcher.cancel(self._directory(lease))
 
     async def drive(self, lease: Lease, cancelled: asyncio.Event) -> None:
         """See a workflow from where it stands to its end."""
@@ -210,7 +226,8 @@ class WorkflowQueue(LeasedRows[Workflow]):
                 updated_at=at,
             )
 
-    async def _end(self, lease: Lease, outcome: Outcome) -> None:
+    async def _end(self, lease: Lease, outcome: Outcome) -> bool:
+        """Write a workflow's end; return whether it was ours to write."""
         at = now()
         result, error = outcome.result, outcome.error
         async with self._database.writing(None) as session:
@@ -227,6 +244,7 @@ class WorkflowQueue(LeasedRows[Workflow]):
             )
         if held:
             _log.info("workflow ended", status=outcome.status)
+        return held
 
     def _directory(self, lease: Lease) -> Path:
         return self._settings.workloads_dir / lease.row_id

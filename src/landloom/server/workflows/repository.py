@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, and_, cast, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, cast, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from landloom.server.kit.clock import now
@@ -92,6 +92,20 @@ def with_id(workflow_id: str) -> Any:
 def of_run(run_id: str) -> Any:
     """Return the condition to belong to this run."""
     return Workflow.run_id == run_id
+
+
+def waits() -> ColumnElement[bool]:
+    """Return the condition that a workflow is nobody's but the queue's.
+
+    One that was taken has its slot till it is given back: its server may be slow, not gone.
+    """
+    return and_(Workflow.status == WorkflowStatus.PENDING, Workflow.lease_token.is_(None))
+
+
+async def busy(session: AsyncSession) -> Sequence[str]:
+    """Return the ids of the workflows that have a slot, whichever server drives them."""
+    query = select(Workflow.id).where(Workflow.status.in_(_UNFINISHED), ~waits())
+    return (await session.scalars(query)).all()
 
 
 async def waiting_before(session: AsyncSession, row: Workflow) -> int:
