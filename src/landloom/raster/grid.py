@@ -171,7 +171,7 @@ def snapped_geobox(
         InvalidInput: There is no such CRS, or the geometry has no place in it.
     """
     found = _projected_bounds(geometry_4326, crs)
-    if drawn is not None and drawn.crs == _crs(crs):
+    if drawn is not None and drawn.crs == plane_crs(crs):
         alike = np.allclose(found, drawn.bounds, rtol=0, atol=DRAWN_TOLERANCE)
         found = drawn.bounds if alike else found
     west, south, east, north = found
@@ -284,30 +284,38 @@ def metres(crs: str, pixel: float) -> float:
 
 
 def _metres_per_unit(crs: str) -> float:
-    known = _crs(crs)
+    known = plane_crs(crs)
     if known.is_geographic:
         return METRES_PER_DEGREE
     return float(known.axis_info[0].unit_conversion_factor) if known.axis_info else 1.0
 
 
-def _crs(crs: str) -> CRS:
+def plane_crs(crs: str) -> CRS:
+    """Return a CRS that pixels and outlines can be in: projected or geographic.
+
+    Raises:
+        InvalidInput: There is none of this name, or it is of another kind.
+    """
     try:
         known = CRS.from_user_input(crs)
     except Exception as error:
         raise InvalidInput(
-            f"There is no CRS {crs}.", suggestion="Pass an EPSG code as target_crs."
+            f"There is no CRS {crs}.",
+            suggestion="Pass an EPSG code as target_crs.",
+            field="target_crs",
         ) from error
     if not (known.is_projected or known.is_geographic):
         raise InvalidInput(
-            f"{crs} ({known.name}) is no CRS for a grid: it is a {known.type_name}.",
+            f"{crs} ({known.name}) is no CRS of a plane: it is a {known.type_name}.",
             suggestion="Pass the EPSG code of a projected or geographic CRS as target_crs.",
+            field="target_crs",
         )
     return known
 
 
 def _projected_bounds(geometry: BaseGeometry, crs: str) -> tuple[float, float, float, float]:
     """Return (west, south, east, north); edges are densified, as straight lines turn to curves."""
-    transformer = Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
+    transformer = Transformer.from_crs("EPSG:4326", plane_crs(crs), always_xy=True)
     whole = unwrapped(geometry)
     if whole.bounds[2] > HALF_TURN:
         _check_goes_on(whole, transformer, crs)
@@ -358,4 +366,4 @@ def _no_place(geometry: BaseGeometry, crs: str) -> InvalidInput:
 
 def _short(crs: str) -> str:
     """Return a CRS as messages name it: WKT is many lines long."""
-    return crs if crs.startswith("EPSG:") else _crs(crs).name
+    return crs if crs.startswith("EPSG:") else plane_crs(crs).name

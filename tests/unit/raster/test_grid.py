@@ -86,7 +86,7 @@ class TestGeoboxFor:
 
     @pytest.mark.parametrize(("epsg", "what"), [(4978, "Geocentric"), (5773, "Vertical")])
     def test_a_crs_without_a_plane_is_refused(self, epsg, what):
-        with pytest.raises(InvalidInput, match=f"EPSG:{epsg} .*is no CRS for a grid.*{what}"):
+        with pytest.raises(InvalidInput, match=f"EPSG:{epsg} .*is no CRS of a plane.*{what}"):
             snapped_geobox(shapely.box(10, 47, 11, 48), f"EPSG:{epsg}", 10.0)
 
     def test_a_place_the_crs_cannot_show_is_refused(self):

@@ -335,6 +335,7 @@ class TestNothingToSee:
         store = build(one_band(build.items()), self.PLACE)
         assert np.isnan(all_pixels(store)).all()
         assert any("No scenes of SAMPLE" in event[1] for event in build.told)
+        assert not any("No pixel has a value" in event[1] for event in build.told)
 
     def test_clouds_alone_are_no_values_and_a_count_of_0(self, build, tmp_path):
         scene = item(utm(tmp_path, "here", 32633, 13, 48))
@@ -347,6 +348,7 @@ class TestNothingToSee:
         values, counts = all_pixels(build(what, self.PLACE))
         assert np.isnan(values).all()
         assert (counts == 0).all()
+        assert any("No pixel has a value" in event[1] for event in build.told)
 
 
 class TestAerialImages:

@@ -49,6 +49,9 @@ MISSING_BANDS = "landloom:missing_bands"
 LEFT_OUT = "Left out: "
 """How a warning begins that names one of them."""
 
+EMPTY = "No pixel has a value in every band: clouds, or rasters that do not reach here, leave none"
+"""The warning where there were scenes, and yet nothing of them is left."""
+
 MAX_WARNINGS = 20
 """Skipped rasters that are named one by one; more are counted."""
 
@@ -115,6 +118,8 @@ def build_mosaic(  # noqa: PLR0913 - the front door: all that a mosaic depends o
         total = _Build(tasks, growing, executor, report, tell, cancelled).run()
     finally:
         shared_reader().forget()
+    if any(plan.scenes.values()) and not total.valid_px:
+        tell("mosaic", EMPTY)
     return _finished(store, total, lacking)
 
 

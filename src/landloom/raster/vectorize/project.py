@@ -18,11 +18,10 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
 
 from landloom.errors import InvalidInput
 from landloom.raster.antimeridian import HALF_TURN, mended
-from landloom.raster.grid import lattice_origin, patch_origin
+from landloom.raster.grid import lattice_origin, patch_origin, plane_crs
 from landloom.raster.kernel import kernel
 from landloom.raster.vectorize import poles
 from landloom.raster.vectorize.shapes import Shapes, bounds_of
@@ -50,16 +49,9 @@ def output_crs(epsg: int) -> CRS:
     """Return the CRS that geometries are wanted in.
 
     Raises:
-        InvalidInput: There is none of this code.
+        InvalidInput: There is none of this code, or none of a plane.
     """
-    try:
-        return CRS.from_epsg(epsg)
-    except CRSError as error:
-        raise InvalidInput(
-            f"There is no CRS EPSG:{epsg}.",
-            suggestion="Pass an EPSG code as target_crs.",
-            field="target_crs",
-        ) from error
+    return plane_crs(f"EPSG:{epsg}")
 
 
 @dataclass(frozen=True, slots=True)

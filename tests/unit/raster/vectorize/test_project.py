@@ -14,9 +14,21 @@ from tests.engine.cubes import cube
 from tests.engine.tolerances import AREA_RELATIVE
 from tests.engine.vectors import vectors
 
+from landloom.errors import InvalidInput
 from landloom.raster.store.zarr import CubeStore
+from landloom.raster.vectorize.project import output_crs
 
 UTM_1 = 32601
+
+
+class TestOutputCrs:
+    @pytest.mark.parametrize(
+        ("epsg", "words"), [(99999, "no CRS EPSG:99999"), (4978, "Geocentric"), (5773, "Vertical")]
+    )
+    def test_is_one_of_a_plane(self, epsg, words):
+        with pytest.raises(InvalidInput, match=words) as caught:
+            output_crs(epsg)
+        assert caught.value.field == "target_crs"
 
 
 class TestAntimeridian:
