@@ -34,8 +34,6 @@ def tile_address(environ: Mapping[str, str]) -> str | None:
     """
     address = environ.get(_CLUSTER) or None
     named = address or environ.get(_JOB_SERVER) or ""
-    if address is None and not named:
-        return None
     if named.startswith(("http://", "https://")):
         raise SetupProblem(
             f"LANDLOOM_EXECUTOR=ray knows of the cluster only its job server, {named}, which takes"

@@ -21,13 +21,11 @@ from landloom.raster.execute.ray_cluster import (
     Ref,
     back,
     connect,
+    cores_together,
     own_signals,
     result,
 )
 from landloom.raster.execute.ray_workers import MapWork, run_task
-
-_untyped: Any = ray
-"""Ray, for those of its functions that have no types."""
 
 
 class RayExecutor:
@@ -60,7 +58,7 @@ class RayExecutor:
         """Cores of the cluster as it is now."""
         self._join()
         if not self._counted or time.monotonic() - self._counted > COUNT_SECONDS:
-            self._workers = max(1, int(_untyped.cluster_resources().get("CPU", 1)))
+            self._workers = cores_together()
             self._counted = time.monotonic()
         return self._workers
 

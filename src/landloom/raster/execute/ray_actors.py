@@ -18,7 +18,14 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from landloom.raster.execute.drive import GRACE_SECONDS, Lost
-from landloom.raster.execute.ray_cluster import COUNT_SECONDS, Ref, back, free_on_nodes, result
+from landloom.raster.execute.ray_cluster import (
+    COUNT_SECONDS,
+    Ref,
+    back,
+    free_on_nodes,
+    nodes_with_cores,
+    result,
+)
 from landloom.raster.execute.ray_workers import Keeper
 
 TASKS_PER_ACTOR: Final = 2
@@ -38,9 +45,6 @@ ARRIVE_SECONDS: Final = 20.0
 
 TELL_SECONDS: Final = 600.0
 """How often it is told that there is no room."""
-
-_untyped: Any = ray
-"""Ray, for those of its functions that have no types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,15 +295,11 @@ class _Free:
 
 def _places(gpus: float) -> list[_Place]:
     """Return the places for actors in the cluster as it is now; there is always one."""
-    nodes = [
-        node for node in _untyped.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
-    ]
-    found = []
-    for node in nodes:
-        cores = int(node["Resources"]["CPU"])
-        count = int(node["Resources"].get("GPU", 0) // gpus) if gpus else 0
-        share = max(1, cores // max(1, count))
-        found += [_Place(node["NodeID"], share, gpus, number) for number in range(count)]
+    nodes, found = nodes_with_cores(), []
+    for node, has in nodes.items():
+        count = int(has.get("GPU", 0) // gpus) if gpus else 0
+        share = max(1, int(has["CPU"]) // max(1, count))
+        found += [_Place(node, share, gpus, number) for number in range(count)]
     if not found:
-        found = [_Place(node["NodeID"], int(node["Resources"]["CPU"]), 0.0) for node in nodes]
+        found = [_Place(node, int(has["CPU"]), 0.0) for node, has in nodes.items()]
     return found or [_Place(None, 1, gpus)]

@@ -111,6 +111,20 @@ def own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def cores_together() -> int:
+    """Return the cores that the cluster has now; at least one, for who waits for its nodes."""
+    return max(1, int(_untyped.cluster_resources().get("CPU", 1)))
+
+
+def nodes_with_cores() -> dict[str, dict[str, float]]:
+    """Return what each node that can compute has in all, by its id."""
+    return {
+        node["NodeID"]: node["Resources"]
+        for node in _untyped.nodes()
+        if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+    }
+
+
 def free_on_nodes() -> dict[str, dict[str, float]]:
     """Return what each node, by its id, has left; what is used up may be missing.
 

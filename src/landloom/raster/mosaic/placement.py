@@ -78,13 +78,10 @@ class SourceMap:
             shape_yx: Of the source.
             window: As in `needed`.
         """
-        if not len(self.lattice.cells):
-            return (self,)
         columns, rows, cells, fine = self.lattice
         pixels = cells[..., 1] == EACH_PIXEL
         middle = shape_yx[1] / 2
-        part = self.needed(shape_yx, 0, window) if pixels.any() else Window(0, 0, 0, 0)
-        if part.shape_yx[1] <= middle:
+        if not pixels.any() or self.needed(shape_yx, 0, window).shape_yx[1] <= middle:
             return (self,)
         # A cell goes wholly to the side that its first node lies on, one without nodes is divided.
         places = np.where(cells[..., 1] > EACH_PIXEL, fine[0, cells[..., 0]], columns[:-1, :-1])

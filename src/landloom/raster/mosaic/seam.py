@@ -20,7 +20,7 @@ from landloom.raster.mosaic.placement import SourceMap
 from landloom.raster.mosaic.raster import Part, Raster
 from landloom.raster.mosaic.read import RasterReader
 from landloom.raster.mosaic.resample import REACH
-from landloom.raster.mosaic.tables import Tables, paired
+from landloom.raster.mosaic.tables import Tables, joined, paired
 
 
 class BothEnds:
@@ -79,7 +79,7 @@ class BothEnds:
         height, width = part.window.shape_yx
         pixels = np.zeros(height * width + width + 4, self._kind)  # a gather looks behind the last
         self._reader.fetch(part).read_into(pixels[: height * width].reshape(height, width))
-        lattice, window = side.lattice, self._window
+        window = self._window
         tables = Tables(
             sources=np.zeros((1, 5), np.int64),
             values=np.array([self._values]),
@@ -87,9 +87,8 @@ class BothEnds:
                 [(part.window.y0, part.window.x0, height, width, *part.raster.shape_yx, 0)],
                 np.int64,
             ),
-            columns=lattice.columns[None], rows=lattice.rows[None],
-            cells=lattice.cells[None], fine=lattice.fine,
             node_yx=(window.y0 - side.origin[0], window.x0 - side.origin[1]),
+            **joined([side.lattice]),
         )  # fmt: skip
         shape = window.shape_yx
         bits, plane = np.ones((1, *shape), np.uint8), np.empty((1, *shape), np.float32)
