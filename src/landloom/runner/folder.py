@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from landloom.runner.processes import Identity
 from landloom.runner.seat import Seat
 
 SPEC = "spec.json"
@@ -91,6 +92,18 @@ class RunnerRecord:
     """ISO 8601, UTC."""
     cgroup: str | None = None
     """Folder of the workload's own control group; None where it has none."""
+
+    @property
+    def runner(self) -> Identity:
+        """The runner's own process."""
+        return Identity(self.pid, self.create_time, self.start_ticks)
+
+    @property
+    def child(self) -> Identity | None:
+        """The process that it runs; None where it did not begin, or has not yet."""
+        if self.child_pid is None or self.child_create_time is None:
+            return None
+        return Identity(self.child_pid, self.child_create_time, self.child_start_ticks)
 
     @property
     def began_at(self) -> datetime | None:

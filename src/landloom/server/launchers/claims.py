@@ -103,7 +103,7 @@ def _stands(directory: Path, claim: Claim) -> bool:
         return False
     record = folder.read_runner(directory)
     if record is not None:
-        return processes.is_alive(Identity(record.pid, record.create_time, record.start_ticks))
+        return processes.is_alive(record.runner)
     return claim.server is not None and processes.is_alive(claim.server)
 
 

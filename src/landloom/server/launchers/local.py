@@ -182,7 +182,7 @@ def _last_words(directory: Path) -> str:
 def _observe(directory: Path) -> Observation:
     record = folder.read_runner(directory)
     started_at = record.began_at if record is not None else None
-    runs = record is not None and processes.is_alive(_runner_of(record))
+    runs = record is not None and processes.is_alive(record.runner)
     # Asked after the process: a runner writes its exit record before it goes.
     ended = folder.read_exit(directory)
     if ended is not None:
@@ -198,7 +198,7 @@ def _cancel(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / folder.CANCEL).touch(mode=0o600)
     record = folder.read_runner(directory)
-    if record is not None and processes.is_alive(_runner_of(record)):
+    if record is not None and processes.is_alive(record.runner):
         # The file alone would do, a moment later.
         with suppress(ProcessLookupError):
             os.kill(record.pid, signal.SIGTERM)
@@ -206,13 +206,13 @@ def _cancel(directory: Path) -> None:
 
 def _sweep(directory: Path) -> None:
     record = folder.read_runner(directory)
-    if record is None or processes.is_alive(_runner_of(record)):
+    if record is None or processes.is_alive(record.runner):
         return
     marker = directory.name
     # What has ended for good has no spec any more.
     with suppress(FileNotFoundError):
         marker = folder.read_spec(directory).env.get(folder.MARKER, marker)
-    child = _child_of(record)
+    child = record.child
     deadline = time.monotonic() + _SWEEP_SECONDS
     # Again and again, as a process may start another between being found and being killed.
     group = Path(record.cgroup) if record.cgroup is not None else None
@@ -234,13 +234,3 @@ def _own_cores() -> Iterable[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return range(os.cpu_count() or 1)
-
-
-def _runner_of(record: folder.RunnerRecord) -> Identity:
-    return Identity(record.pid, record.create_time, record.start_ticks)
-
-
-def _child_of(record: folder.RunnerRecord) -> Identity | None:
-    if record.child_pid is None or record.child_create_time is None:
-        return None
-    return Identity(record.child_pid, record.child_create_time, record.child_start_ticks)
