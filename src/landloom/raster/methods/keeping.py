@@ -80,7 +80,7 @@ def keep(
     if earlier is not None:
         tell(work, origin, earlier)
         return earlier
-    afresh = _claim(work, uri, origin)
+    afresh = _claim(uri, origin)
     asked = effort() if effort is not None and afresh else None
     started = time.monotonic()
     made = make()
@@ -112,10 +112,7 @@ def begun_otherwise(uri: str, origin: Origin) -> bool:
     Raises:
         StoreProblem: The store does not answer.
     """
-    begun = read_document(companion(uri, BEGUN))
-    if begun is not None:
-        return bool(begun.get("digest") != origin.digest)
-    return next(objects.list_objects(uri), None) is not None
+    return _begun(uri) not in {None, origin.digest}
 
 
 def remembered(work: Work, origin: Origin) -> Made | None:
@@ -172,21 +169,29 @@ def tell(work: Work, origin: Origin, made: Made) -> None:
     work.journal.report(stage, f"{count}{noun.lower() if count else noun} at {made.uri}{how}")
 
 
-def _claim(work: Work, uri: str, origin: Origin) -> bool:
+def _claim(uri: str, origin: Origin) -> bool:
     """Say at an output what it will be made of; return whether nothing of it is there yet.
 
     Raises:
         StoreProblem: What lies there was begun of other things.
     """
-    if begun_otherwise(uri, origin):
+    begun = _begun(uri)
+    if begun not in {None, origin.digest}:
         raise StoreProblem(
             f"What lies at {uri} was made of other things, or by another version.",
             suggestion="Choose another output, or delete it.",
         )
-    if work.begun(uri):
-        return False
-    write_document(companion(uri, BEGUN), {"digest": origin.digest})
-    return True
+    if begun is None:
+        write_document(companion(uri, BEGUN), {"digest": origin.digest})
+    return begun is None
+
+
+def _begun(uri: str) -> str | None:
+    """Return the digest of what was begun at `uri`: empty where none tells, None where none is."""
+    said = read_document(companion(uri, BEGUN))
+    if said is not None:
+        return str(said.get("digest"))
+    return None if next(objects.list_objects(uri), None) is None else ""
 
 
 def _remember(work: Work, made: Made, record: Provenance) -> None:

@@ -15,7 +15,6 @@ from landloom.raster.mosaic.build import Sizes
 from landloom.raster.plan.rates import Rates
 from landloom.raster.provenance import Origin
 from landloom.raster.settings import EngineSettings
-from landloom.raster.store import objects
 from landloom.raster.store.index import read_index
 from landloom.wire.requests import WorkflowRequest
 
@@ -58,10 +57,6 @@ class Work:
         name = f"{self.seed}/{what}" + (f"/{origin.digest}" if origin else "")
         digest = hashlib.sha256(name.encode()).hexdigest()
         return f"{self.settings.output_uri}{digest[:12]}{suffix}"
-
-    def begun(self, uri: str) -> bool:
-        """Tell whether an earlier start left something at an output: the rest teaches no rate."""
-        return next(objects.list_objects(uri), None) is not None
 
     def sizes(self, chunk: int | None = None) -> Sizes:
         """Return how mosaics are cut: a shard may be smaller than the usual pieces of one.
